@@ -1,0 +1,62 @@
+# module(NAME UNITS a b … [DEPENDS module…] [LINKS target…])
+#
+# Declares the folder src/NAME as one static library. A unit is whichever of
+# a.h, a.cpp and a_test.cpp exist. The module sees only itself and what it
+# DEPENDS on: each module publishes a private include root that holds just its
+# own folder, so an undeclared include does not compile. The tests of a module
+# form one binary that links that module only.
+set(KUBIYA_ROOTS ${CMAKE_BINARY_DIR}/roots)
+
+function(module NAME)
+  cmake_parse_arguments(M "" "" "UNITS;DEPENDS;LINKS;TEST_DEPENDS" ${ARGN})
+  set(dir ${CMAKE_CURRENT_SOURCE_DIR}/${NAME})
+  file(MAKE_DIRECTORY ${KUBIYA_ROOTS}/${NAME})
+  file(CREATE_LINK ${dir} ${KUBIYA_ROOTS}/${NAME}/${NAME} SYMBOLIC)
+
+  set(sources "")
+  set(tests "")
+  foreach(unit ${M_UNITS})
+    set(found FALSE)
+    if(EXISTS ${dir}/${unit}.h)
+      set(found TRUE)
+    endif()
+    if(EXISTS ${dir}/${unit}.cpp)
+      list(APPEND sources ${dir}/${unit}.cpp)
+      set(found TRUE)
+    endif()
+    if(EXISTS ${dir}/${unit}_test.cpp)
+      list(APPEND tests ${dir}/${unit}_test.cpp)
+      set(found TRUE)
+    endif()
+    if(NOT found)
+      message(FATAL_ERROR "module ${NAME}: no file belongs to unit ${unit}")
+    endif()
+  endforeach()
+
+  if(sources)
+    add_library(kubiya_${NAME} STATIC ${sources})
+    set(scope PUBLIC)
+    target_link_libraries(kubiya_${NAME} PRIVATE kubiya_options)
+  else()
+    add_library(kubiya_${NAME} INTERFACE)
+    set(scope INTERFACE)
+  endif()
+  target_include_directories(kubiya_${NAME} ${scope} ${KUBIYA_ROOTS}/${NAME})
+  foreach(dep ${M_DEPENDS})
+    target_link_libraries(kubiya_${NAME} ${scope} kubiya_${dep})
+  endforeach()
+  target_link_libraries(kubiya_${NAME} ${scope} ${M_LINKS} tl::expected fmt::fmt Threads::Threads)
+
+  if(KUBIYA_TESTS AND tests)
+    add_executable(${NAME}_test ${tests})
+    target_link_libraries(${NAME}_test PRIVATE kubiya_${NAME} kubiya_options GTest::gtest_main
+      GTest::gmock)
+    target_include_directories(${NAME}_test PRIVATE ${CMAKE_SOURCE_DIR}/tests)
+    target_compile_definitions(${NAME}_test PRIVATE KUBIYA_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+    foreach(dep ${M_TEST_DEPENDS})
+      target_link_libraries(${NAME}_test PRIVATE kubiya_${dep})
+    endforeach()
+    add_test(NAME unit.${NAME} COMMAND ${NAME}_test --gtest_brief=1)
+    set_tests_properties(unit.${NAME} PROPERTIES LABELS unit TIMEOUT 300)
+  endif()
+endfunction()

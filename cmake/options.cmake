@@ -1,0 +1,25 @@
+# Compiler and linker settings shared by every target.
+add_library(kubiya_options INTERFACE)
+target_compile_options(kubiya_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Werror=switch
+  -fno-strict-aliasing -fstack-protector-strong)
+target_compile_definitions(kubiya_options INTERFACE
+  BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_HAS_STD_INVOKE_RESULT
+  KUBIYA_VERSION="${PROJECT_VERSION}"
+  $<$<CONFIG:Debug>:_GLIBCXX_ASSERTIONS>)
+if(KUBIYA_WERROR)
+  target_compile_options(kubiya_options INTERFACE -Werror)
+endif()
+if(CMAKE_BUILD_TYPE STREQUAL "Release")
+  target_compile_definitions(kubiya_options INTERFACE _FORTIFY_SOURCE=2)
+  target_link_options(kubiya_options INTERFACE -Wl,-z,relro,-z,now -Wl,--as-needed)
+endif()
+if(KUBIYA_SANITIZE)
+  target_compile_options(kubiya_options INTERFACE
+    -fsanitize=${KUBIYA_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(kubiya_options INTERFACE -fsanitize=${KUBIYA_SANITIZE})
+endif()
+find_program(MOLD_PROGRAM mold)
+if(MOLD_PROGRAM)
+  target_link_options(kubiya_options INTERFACE -fuse-ld=mold)
+endif()

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/encoding.h"
+
+#include <array>
+
+#include <fmt/format.h>
+
+namespace kubiya {
+namespace {
+
+constexpr std::string_view kUrlAlphabet =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+constexpr std::string_view kStdAlphabet =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+constexpr std::array<std::int8_t, 256> reverse(std::string_view alphabet) {
+  std::array<std::int8_t, 256> table{};
+  for (auto& entry : table) entry = -1;
+  for (std::size_t i = 0; i < alphabet.size(); ++i) {
+    table[static_cast<unsigned char>(alphabet[i])] = static_cast<std::int8_t>(i);
+  }
+  return table;
+}
+constexpr auto kUrlReverse = reverse(kUrlAlphabet);
+constexpr auto kStdReverse = reverse(kStdAlphabet);
+
+std::string encode64(std::string_view in, std::string_view alphabet) {
+  std::string out;
+  out.reserve((in.size() * 4 + 2) / 3);
+  std::size_t i = 0;
+  auto byte = [&](std::size_t k) { return static_cast<std::uint32_t>(static_cast<unsigned char>(in[k])); };
+  for (; i + 3 <= in.size(); i += 3) {
+    const std::uint32_t v = byte(i) << 16 | byte(i + 1) << 8 | byte(i + 2);
+    out += alphabet[v >> 18];
+    out += alphabet[v >> 12 & 63];
+    out += alphabet[v >> 6 & 63];
+    out += alphabet[v & 63];
+  }
+  if (in.size() - i == 1) {
+    const std::uint32_t v = byte(i) << 16;
+    out += alphabet[v >> 18];
+    out += alphabet[v >> 12 & 63];
+  } else if (in.size() - i == 2) {
+    const std::uint32_t v = byte(i) << 16 | byte(i + 1) << 8;
+    out += alphabet[v >> 18];
+    out += alphabet[v >> 12 & 63];
+    out += alphabet[v >> 6 & 63];
+  }
+  return out;
+}
+
+std::optional<std::string> decode64(std::string_view in, const std::array<std::int8_t, 256>& table) {
+  if (in.size() % 4 == 1) return std::nullopt;
+  std::string out;
+  out.resize(in.size() / 4 * 3 + (in.size() % 4 ? in.size() % 4 - 1 : 0));
+  std::size_t o = 0;
+  std::size_t i = 0;
+  // Invalid characters are -1: OR-ing the looked-up values keeps the sign, so one test per
+  // quantum suffices.
+  auto value = [&](std::size_t k) { return std::int32_t{table[static_cast<unsigned char>(in[k])]}; };
+  for (; i + 4 <= in.size(); i += 4) {
+    const std::int32_t a = value(i), b = value(i + 1), c = value(i + 2), d = value(i + 3);
+    if ((a | b | c | d) < 0) return std::nullopt;
+    const std::uint32_t v = static_cast<std::uint32_t>(a << 18 | b << 12 | c << 6 | d);
+    out[o++] = static_cast<char>(v >> 16);
+    out[o++] = static_cast<char>(v >> 8);
+    out[o++] = static_cast<char>(v);
+  }
+  if (in.size() - i == 2) {
+    const std::int32_t a = value(i), b = value(i + 1);
+    if ((a | b) < 0 || (b & 15) != 0) return std::nullopt;
+    out[o++] = static_cast<char>(a << 2 | b >> 4);
+  } else if (in.size() - i == 3) {
+    const std::int32_t a = value(i), b = value(i + 1), c = value(i + 2);
+    if ((a | b | c) < 0 || (c & 3) != 0) return std::nullopt;
+    out[o++] = static_cast<char>(a << 2 | b >> 4);
+    out[o++] = static_cast<char>(b << 4 | c >> 2);
+  }
+  return out;
+}
+
+// Decodes one code point; returns its length or 0 when malformed (RFC 3629 §4).
+std::size_t decode_utf8(std::string_view text, std::size_t at, char32_t& point) {
+  auto byte = [&](std::size_t k) -> unsigned {
+    return at + k < text.size() ? static_cast<unsigned char>(text[at + k]) : 0u;
+  };
+  auto tail = [](unsigned b) { return (b & 0xC0) == 0x80; };
+  const unsigned a = byte(0);
+  if (a < 0x80) {
+    point = a;
+    return 1;
+  }
+  if (a >= 0xC2 && a <= 0xDF && tail(byte(1))) {
+    point = (a & 0x1F) << 6 | (byte(1) & 0x3F);
+    return 2;
+  }
+  if ((a & 0xF0) == 0xE0 && tail(byte(1)) && tail(byte(2))) {
+    point = (a & 0x0F) << 12 | (byte(1) & 0x3F) << 6 | (byte(2) & 0x3F);
+    return point < 0x800 || (point >= 0xD800 && point <= 0xDFFF) ? 0 : 3;
+  }
+  if (a >= 0xF0 && a <= 0xF4 && tail(byte(1)) && tail(byte(2)) && tail(byte(3))) {
+    point = (a & 0x07) << 18 | (byte(1) & 0x3F) << 12 | (byte(2) & 0x3F) << 6 | (byte(3) & 0x3F);
+    return point < 0x10000 || point > 0x10FFFF ? 0 : 4;
+  }
+  return 0;
+}
+
+bool is_deceptive(char32_t c) {
+  return c < 0x20 || (c >= 0x7F && c < 0xA0) || (c >= 0x200B && c <= 0x200F) ||
+         (c >= 0x2028 && c <= 0x202E) || (c >= 0x2060 && c <= 0x2069) || c == 0xFEFF;
+}
+
+}  // namespace
+
+std::string hex(std::string_view bytes) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string out;
+  out.reserve(bytes.size() * 2);
+  for (const char c : bytes) {
+    out += digits[static_cast<unsigned char>(c) >> 4];
+    out += digits[static_cast<unsigned char>(c) & 15];
+  }
+  return out;
+}
+
+std::optional<std::string> unhex(std::string_view text) {
+  if (text.size() % 2 != 0) return std::nullopt;
+  auto digit = [](char c) -> int {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    return -1;
+  };
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); i += 2) {
+    const int high = digit(text[i]);
+    const int low = digit(text[i + 1]);
+    if (high < 0 || low < 0) return std::nullopt;
+    out += static_cast<char>(high << 4 | low);
+  }
+  return out;
+}
+
+std::string base64url(std::string_view bytes) { return encode64(bytes, kUrlAlphabet); }
+std::optional<std::string> unbase64url(std::string_view text) { return decode64(text, kUrlReverse); }
+
+std::string base64(std::string_view bytes) {
+  std::string out = encode64(bytes, kStdAlphabet);
+  while (out.size() % 4 != 0) out += '=';
+  return out;
+}
+
+std::optional<std::string> unbase64(std::string_view text) {
+  if (text.size() % 4 != 0) return std::nullopt;
+  for (int i = 0; i < 2 && !text.empty() && text.back() == '='; ++i) text.remove_suffix(1);
+  return decode64(text, kStdReverse);
+}
+
+bool is_utf8(std::string_view text) {
+  char32_t point = 0;
+  for (std::size_t i = 0; i < text.size();) {
+    if (static_cast<unsigned char>(text[i]) < 0x80) {
+      ++i;
+      continue;
+    }
+    const std::size_t length = decode_utf8(text, i, point);
+    if (length == 0) return false;
+    i += length;
+  }
+  return true;
+}
+
+std::string printable(std::string_view text, std::size_t max) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size();) {
+    char32_t point = 0;
+    const std::size_t length = decode_utf8(text, i, point);
+    std::string piece;
+    if (length == 0) {
+      piece = fmt::format("\\x{:02x}", static_cast<unsigned char>(text[i]));
+    } else if (is_deceptive(point)) {
+      piece = fmt::format("\\u{:04x}", static_cast<unsigned>(point));
+    } else {
+      piece = std::string(text.substr(i, length));
+    }
+    if (out.size() + piece.size() > max) return out + "…";
+    out += piece;
+    i += length == 0 ? 1 : length;
+  }
+  return out;
+}
+
+std::uint32_t crc32(std::string_view bytes) {
+  static const auto table = [] {
+    std::array<std::uint32_t, 256> t{};
+    for (std::uint32_t i = 0; i < 256; ++i) {
+      std::uint32_t c = i;
+      for (int k = 0; k < 8; ++k) c = (c & 1) ? 0xEDB88320u ^ (c >> 1) : c >> 1;
+      t[i] = c;
+    }
+    return t;
+  }();
+  std::uint32_t crc = 0xFFFFFFFFu;
+  for (const char b : bytes) crc = table[(crc ^ static_cast<unsigned char>(b)) & 255] ^ (crc >> 8);
+  return crc ^ 0xFFFFFFFFu;
+}
+
+bool iequals(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  auto fold = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (fold(a[i]) != fold(b[i])) return false;
+  }
+  return true;
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
+  }
+  return out;
+}
+
+std::string_view trim(std::string_view text) {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  return text;
+}
+
+}  // namespace kubiya

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/encoding.h"
+
+#include <gtest/gtest.h>
+
+#include "base/ids.h"
+#include "base/principal.h"
+#include "base/scopes.h"
+#include "base/secret.h"
+
+namespace kubiya {
+namespace {
+
+TEST(Encoding, Base64UrlRoundTripsAllLengths) {
+  for (std::size_t n = 0; n < 70; ++n) {
+    std::string bytes(n, '\0');
+    random_bytes(bytes.data(), n);
+    EXPECT_EQ(unbase64url(base64url(bytes)), bytes);
+    EXPECT_EQ(unbase64(base64(bytes)), bytes);
+  }
+}
+
+TEST(Encoding, Base64UrlRefusesEveryOtherSpelling) {
+  for (const char* text : {"A", "QQ==", "QQ=", "QR", "QUJ", "Q+/", "Q Q", "QQ\n", "AAAAA"}) {
+    EXPECT_FALSE(unbase64url(text)) << text;
+  }
+  EXPECT_EQ(unbase64url("QQ"), "A");
+  EXPECT_FALSE(unbase64("QQ"));
+  EXPECT_FALSE(unbase64("Q==="));
+  EXPECT_FALSE(unbase64("QR=="));
+}
+
+TEST(Encoding, ChecksUtf8) {
+  EXPECT_TRUE(is_utf8("aé€😀"));
+  for (const char* bad : {"\xFF", "\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE2\x82", "\x80"}) {
+    EXPECT_FALSE(is_utf8(bad));
+  }
+}
+
+TEST(Encoding, PrintableHidesControlBytesAndCuts) {
+  EXPECT_EQ(printable("a\r\n\x1b[31m\u202e"), "a\\u000d\\u000a\\u001b[31m\\u202e");
+  EXPECT_EQ(printable("\xFFx"), "\\xffx");
+  EXPECT_EQ(printable(std::string(100, 'a'), 5), "aaaaa…");
+}
+
+TEST(Encoding, Crc32MatchesTheCheckValue) { EXPECT_EQ(crc32("123456789"), 0xCBF43926u); }
+
+TEST(ScopesSet, IsASortedSet) {
+  const Scopes s{"write", "read", "write"};
+  EXPECT_EQ(s.text(), "read write");
+  EXPECT_TRUE(s.has("read"));
+  EXPECT_FALSE(s.has("rea"));
+  EXPECT_EQ((s.missing({"read", "execute"}).text()), "execute");
+  EXPECT_EQ((s.intersect({"read", "execute"}).text()), "read");
+  EXPECT_TRUE(s.has_all({}));
+}
+
+TEST(SecretValue, WipesItsSourceAndMovesWhole) {
+  std::string source = "kb-secret";
+  Secret a = Secret::take(std::move(source));
+  EXPECT_EQ(a.reveal(), "kb-secret");
+  Secret b = std::move(a);
+  EXPECT_TRUE(a.empty());
+  EXPECT_EQ(b.reveal(), "kb-secret");
+  Secret c = b;
+  EXPECT_EQ(c.reveal(), "kb-secret");
+}
+
+TEST(Ids, AreDistinctAndShaped) {
+  EXPECT_EQ(random_id().size(), 32u);
+  EXPECT_NE(random_id(), random_id());
+  const std::string id = uuid_v7(0x018bcfe56800);
+  EXPECT_EQ(id.substr(0, 15), "018bcfe5-6800-7");
+  EXPECT_EQ(id.size(), 36u);
+}
+
+}  // namespace
+}  // namespace kubiya

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A verified caller. Only identity makes one (through identity::Minter), so
+// holding a Principal is proof that a credential was checked.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/clock.h"
+#include "base/scopes.h"
+#include "base/secret.h"
+
+namespace kubiya {
+
+namespace identity {
+class Minter;
+}
+
+enum class CredentialKind { token, api_key, shared_key };
+
+struct PrincipalFacts {
+  std::string tenant = "default";
+  std::string issuer;        // `iss`, or "urn:kubiya:api-key" for API keys
+  std::string subject;       // `sub`, or the owner of the API key
+  std::string display_name;  // for people only; never decides anything
+  std::string email;         // likewise
+  std::string client;        // `client_id` or `azp`; empty when unknown
+  Scopes scopes;             // effective: token ∩ key
+  Scopes token_scopes;       // as presented, after mapping
+  CredentialKind kind = CredentialKind::token;
+  std::optional<Secret> api_key;  // the caller's own Kubiya key, when found
+  std::string api_key_source;     // "claim:kubiya_api_key", "header", … ; empty when none
+  std::string key_fingerprint;    // 8 hex digits, or empty
+  Wall expires_at = Wall::max();
+};
+
+class Principal {
+ public:
+  const PrincipalFacts& facts() const { return facts_; }
+  const PrincipalFacts* operator->() const { return &facts_; }
+  // Two principals are the same person iff tenant, issuer and subject are equal.
+  // The fields are length-prefixed, so no two triples share a key.
+  const std::string& owner() const { return owner_; }
+
+ private:
+  friend class identity::Minter;
+  explicit Principal(PrincipalFacts facts);
+  PrincipalFacts facts_;
+  std::string owner_;
+};
+
+using PrincipalPtr = std::shared_ptr<const Principal>;
+
+}  // namespace kubiya

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What executes runs. Starting and stopping demand a permit and a durable audit
+// ticket, so an effect without evidence does not compile.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "audit/journal.h"
+#include "base/result.h"
+#include "policy/policy.h"
+#include "store/records.h"
+#include "workflow/definition.h"
+
+namespace kubiya::engine {
+
+struct StartRun {
+  store::WorkflowRow workflow;              // the row whose text runs
+  workflow::Definition definition;          // parsed from it
+  workflow::Pairs params;                   // bound
+  std::optional<std::string> idempotency_key;
+};
+
+struct Started {
+  std::string run_id;
+  bool existed = false;  // answered by idempotency key: nothing new was started
+};
+
+// Something a watcher of a run is told. Events of one run come in order.
+struct RunEvent {
+  enum class Kind { run_started, step_started, step_finished, output, run_finished };
+  Kind kind = Kind::run_started;
+  std::string run_id;
+  std::string step;      // name, for step events
+  std::string status;    // of the step or run
+  std::string text;      // output chunk, or reason
+  int steps_done = 0;
+  int steps_total = 0;
+};
+
+class Backend {
+ public:
+  using Done = std::function<void(Result<Started>)>;
+  using Watcher = std::function<void(const RunEvent&)>;
+  // Ends the subscription when destroyed.
+  class Subscription {
+   public:
+    virtual ~Subscription() = default;
+  };
+
+  virtual ~Backend() = default;
+
+  // Any thread. `done` runs on the engine's or store's thread once the run is durable (queued).
+  virtual void start(const policy::Permit& permit, const audit::DurableTicket& ticket,
+                     StartRun request, Done done) = 0;
+  // Asks a run to stop. Code::not_found when it is not active here (already final).
+  virtual Result<> cancel(const policy::Permit& permit, const audit::DurableTicket& ticket,
+                          const std::string& run_id, const std::string& reason) = 0;
+  // `watcher` runs on the engine's thread and must not block. A run that is final already is
+  // reported at once as run_finished.
+  virtual std::unique_ptr<Subscription> watch(const std::string& run_id, Watcher watcher) = 0;
+  virtual std::size_t active_runs() const = 0;
+  // Stops accepting runs; gives running ones `grace`, then cancels them and records it.
+  virtual void drain(std::chrono::milliseconds grace) = 0;
+};
+
+}  // namespace kubiya::engine

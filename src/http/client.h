@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Small outbound requests (discovery documents, key sets): https, or http to a
+// loopback address when allowed; no redirects, no ambient proxy, the resolved
+// address checked at the socket, bounded size and time. One thread serves all.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace kubiya::http {
+
+struct FetchRequest {
+  std::string url;
+  std::string accept = "application/json";
+  std::size_t bytes_max = 256 * 1024;
+  bool allow_loopback = false;  // permits http:// and loopback addresses, nothing else private
+  std::vector<std::string> allow_private;  // hosts whose private addresses are accepted
+};
+
+struct FetchResponse {
+  int status = 0;
+  std::string body;
+  std::chrono::seconds max_age{-1};  // from Cache-Control; negative when absent
+};
+
+struct ClientOptions {
+  std::chrono::milliseconds connect_timeout{2'000};
+  std::chrono::milliseconds total_timeout{5'000};
+  std::string ca_file;  // empty: the system's
+  std::string proxy;    // empty: none, whatever the environment says
+  std::size_t in_flight_max = 64;
+};
+
+class Client {
+ public:
+  using Done = std::function<void(Result<FetchResponse>)>;
+  static Result<std::unique_ptr<Client>> open(ClientOptions options);
+  virtual ~Client() = default;
+  // `done` runs on the client's thread. A status other than 200 is a value, not an error.
+  virtual void fetch(FetchRequest request, Done done) = 0;
+};
+
+// True for addresses that no public service has: loopback, private, link-local,
+// carrier NAT, documentation, multicast, and IPv6 forms that carry one of those
+// (mapped, NAT64, 6to4, Teredo, ISATAP). `bytes` are 4 or 16, network order.
+bool is_special_address(std::string_view bytes);
+bool is_loopback_address(std::string_view bytes);
+
+}  // namespace kubiya::http

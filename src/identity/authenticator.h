@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From what a request presents to a Principal, or to a named refusal. Keeps one cache of
+// verified tokens per event loop, under the SHA-256 of the exact token; entries live for
+// min(exp, 60 s) of monotonic time and are dropped by key rotation and revocation.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/principal.h"
+#include "identity/api_key.h"
+#include "identity/issuer.h"
+#include "identity/reason.h"
+#include "policy/policy.h"
+
+namespace kubiya::identity {
+
+struct Presented {
+  std::string_view authorization;       // value of the Authorization header
+  std::size_t authorization_count = 0;
+  std::string_view api_key;             // value of X-API-Key
+  std::size_t api_key_count = 0;
+  bool credential_in_query = false;     // access_token or api_key in the URL
+  bool loopback = false;                // the peer is this machine
+  std::string_view argument_key;        // the tool's `api_key` argument (API-key mode)
+};
+
+struct Refused {
+  Reason reason = Reason::no_credential;
+  std::string detail;
+  std::string claimed_issuer, claimed_subject;  // unverified; for the audit's reader
+};
+using Verdict = tl::expected<PrincipalPtr, Refused>;
+
+enum class Mode { api_key, token };
+
+struct AuthenticatorOptions {
+  Mode mode = Mode::api_key;
+  policy::ScopeRules scope_rules = policy::ScopeRules::defaults();
+  bool allow_key_argument = true;   // API-key mode
+  bool allow_shared_key = false;    // KUBIYA_API_KEY also for callers that are not on loopback
+  std::optional<Secret> shared_key; // KUBIYA_API_KEY of the server
+  std::size_t cache_entries = 10'000;            // per loop
+  std::chrono::seconds cache_seconds{60};
+  std::size_t cold_per_turn = 16;                // signature checks per loop turn
+  int loops = 1;
+};
+
+class Authenticator {
+ public:
+  // `issuers` is empty in API-key mode.
+  static std::unique_ptr<Authenticator> open(AuthenticatorOptions options,
+                                             std::vector<std::unique_ptr<Issuer>> issuers,
+                                             KeyBook& keys, const Clock& clock);
+  virtual ~Authenticator() = default;
+
+  virtual Mode mode() const = 0;
+  // On loop `loop`'s thread. The verdict when it can be told now: cached token, API key, known
+  // signing key. Nothing when the issuer's keys must be fetched first, or when this turn's
+  // budget of signature checks is spent.
+  virtual std::optional<Verdict> now(const Presented& presented, int loop) = 0;
+  // What now() could not tell. `post` runs a function on that loop; `done` runs there too.
+  using Post = std::function<void(std::function<void()>)>;
+  virtual void later(const Presented& presented, int loop, Post post,
+                     std::function<void(Verdict)> done) = 0;
+  // At the start of each loop turn or once per sweep: gives back the signature budget.
+  virtual void turn(int loop) = 0;
+  // About once a second, any one thread.
+  virtual void tick() = 0;
+  virtual const std::vector<std::unique_ptr<Issuer>>& issuers() const = 0;
+};
+
+}  // namespace kubiya::identity

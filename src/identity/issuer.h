@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One identity provider: finds its documents, keeps its keys fresh, and survives its
+// outages. A bad document never replaces a good one; an unknown key name causes at
+// most one refetch per interval.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "http/client.h"
+#include "identity/jwt.h"
+#include "identity/key_set.h"
+
+namespace kubiya::identity {
+
+enum class DiscoveryForm { oidc, oauth };
+
+struct IssuerOptions {
+  std::string url;                       // as configured; equals the document's `issuer`
+  DiscoveryForm form = DiscoveryForm::oidc;
+  TokenRules rules;
+  std::string jwks_uri;                  // overrides the document's; "file:/path" for air-gapped use
+  std::chrono::seconds refresh{300};     // bounds: Cache-Control between 60 s and this ×12
+  std::chrono::seconds refetch_min{30};  // between refetches for an unknown kid
+  std::chrono::seconds stale_max{3600};  // keys live this long without a successful refresh
+  std::string cache_file;                // last good documents, for a fast start; empty: none
+};
+
+// The URLs to try, in order, for a configured issuer URL.
+// oidc: issuer + /.well-known/openid-configuration.
+// oauth: /.well-known/oauth-authorization-server before the path, then the oidc form.
+Result<std::vector<std::string>> discovery_urls(std::string_view issuer, DiscoveryForm form);
+// https, or http on loopback; no userinfo, query or fragment.
+Result<> check_issuer_url(std::string_view url);
+
+class Issuer {
+ public:
+  static std::unique_ptr<Issuer> open(IssuerOptions options, http::Client& client, const Clock& clock);
+  virtual ~Issuer() = default;
+
+  virtual const IssuerOptions& options() const = 0;
+  // The current keys, or null before the first success and after stale_max. Any thread, no lock held.
+  virtual std::shared_ptr<const KeySet> keys() const = 0;
+  // Grows whenever the set changes; caches of verified tokens are dropped then.
+  virtual std::uint64_t epoch() const = 0;
+  // Asks for fresh keys because of an unknown kid or because there are none. `done(true)` after a
+  // successful fetch, `done(false)` at once when the interval has not passed or too many wait.
+  // `done` runs on the client's thread or inside the call.
+  virtual void refetch(std::function<void(bool)> done) = 0;
+  // The authorization server's metadata as published (JSON text), for republication.
+  virtual std::shared_ptr<const std::string> metadata() const = 0;
+  struct Health {
+    bool ready = false;
+    std::string problem;             // empty when fine
+    std::chrono::seconds age{0};     // of the keys
+    std::size_t keys = 0;
+  };
+  virtual Health health() const = 0;
+  // Called about once a second from any one thread: background refresh.
+  virtual void tick() = 0;
+};
+
+}  // namespace kubiya::identity

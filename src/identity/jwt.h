@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Compact JWS (RFC 7515) as an access token. Pure: text in, an unverified token out;
+// nothing of it may be believed before verify_signature() and check_claims() agree.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/scopes.h"
+#include "base/secret.h"
+#include "crypto/signature.h"
+#include "identity/reason.h"
+
+namespace kubiya::identity {
+
+struct Failure {
+  Reason reason;
+  std::string detail;  // for log and audit; never holds the token or a key
+};
+template <class T>
+using Checked = tl::expected<T, Failure>;
+
+struct TokenLimits {
+  std::size_t token_bytes = 8 * 1024;
+  std::size_t header_bytes = 1024;   // decoded
+  std::size_t claims = 64;
+  std::size_t kid_bytes = 128;
+  std::size_t json_depth = 8;
+};
+
+struct UnverifiedToken {
+  std::string_view signing_input;  // into the caller's text
+  std::string signature;
+  crypto::Algorithm algorithm{};
+  std::optional<std::string> kid;
+  std::optional<std::string> type;  // `typ`, as written
+  json::object claims;
+};
+
+Checked<UnverifiedToken> parse_token(std::string_view text, const TokenLimits& limits = {});
+
+// How one issuer's tokens are judged. Every field has a configuration key.
+struct TokenRules {
+  std::string issuer;                          // byte for byte
+  std::vector<std::string> audiences;          // never empty; exact
+  std::vector<crypto::Algorithm> algorithms;   // never empty
+  bool require_at_jwt = false;                 // RFC 9068 profile: `typ` must be at+jwt
+  std::chrono::seconds leeway{30};
+  std::chrono::seconds lifetime_max{24 * 3600};
+  std::string tenant = "default";
+  std::string tenant_claim;                    // path; empty: the fixed tenant above
+  // Claim paths looked up in order for scopes; the first present wins, `scope` and `scp`
+  // both present and unequal is a refusal. String (single spaces) or array of strings.
+  std::vector<std::string> scope_claims{"scope", "scopes", "scp", "permissions", "roles"};
+  // Where the caller's Kubiya key may be, in order (the seed's three). Different values in two
+  // of them are a refusal.
+  std::vector<std::string> key_claims{"kubiya_api_key", "api_key", "metadata.kubiya_api_key"};
+};
+
+// What a verified token says.
+struct TokenFacts {
+  std::string tenant, issuer, subject, display_name, email, client;
+  Scopes scopes;   // as presented
+  Wall expires_at;
+  std::optional<Secret> api_key;
+  std::string api_key_source;  // "claim:kubiya_api_key"; empty when none
+};
+
+// Claims against the rules, `now` as a parameter. Cheap checks: meant to run before the
+// signature is verified, and believed only after.
+Checked<TokenFacts> check_claims(const UnverifiedToken& token, const TokenRules& rules, Wall now);
+
+// Only for log and audit of a refusal: escaped, cut, believed by nobody.
+struct Claimed {
+  std::string issuer, subject;
+};
+Claimed claimed_by(const UnverifiedToken& token);
+
+}  // namespace kubiya::identity

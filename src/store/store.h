@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Narrow interfaces over the database. Reads block briefly (worker threads only);
+// writes answer through `done` once durable.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "store/database.h"
+#include "store/records.h"
+
+namespace kubiya::store {
+
+class Workflows {
+ public:
+  explicit Workflows(Database& db) : db_(db) {}
+  Result<std::vector<WorkflowRow>> list(std::string_view tenant, std::string_view after, int limit);
+  Result<WorkflowRow> get(std::string_view tenant, std::string_view name);  // Code::not_found
+  Result<> create(const WorkflowRow& row);   // Code::conflict when the name is taken
+  // Replaces text and description, raises version; `expected_version` 0 means any.
+  Result<WorkflowRow> update(const WorkflowRow& row, std::int64_t expected_version);
+  Result<> remove(std::string_view tenant, std::string_view name);
+
+ private:
+  Database& db_;
+};
+
+class Runs {
+ public:
+  explicit Runs(Database& db) : db_(db) {}
+  struct Created {
+    std::string id;
+    bool existed = false;  // an earlier run under the same idempotency key
+  };
+  // Inserts the run and its steps as queued, in one durable write. Code::conflict when the
+  // idempotency key was used by this owner for other arguments.
+  void create(RunRow run, std::vector<StepRow> steps, std::function<void(Result<Created>)> done);
+  void set_run(std::string id, std::string status, std::string reason, std::int64_t started_ms,
+               std::int64_t finished_ms, std::string outputs, Database::Done done);
+  void set_step(StepRow step, Database::Done done);
+  void append_log(std::string run_id, LogRow row);   // durable with the next commit; not waited for
+  Result<RunRow> get(std::string_view id);
+  // Only what `tenant` and, when given, `owner` may see; otherwise Code::not_found.
+  Result<RunRow> get_visible(std::string_view id, std::string_view tenant,
+                             const std::optional<std::string>& owner);
+  Result<std::vector<StepRow>> steps(std::string_view run_id);
+  Result<std::vector<RunRow>> list(const RunFilter& filter);  // newest first
+  Result<std::vector<LogRow>> logs(std::string_view run_id, const std::optional<std::string>& step,
+                                   std::int64_t after_id, int limit);
+  Result<std::vector<RunRow>> unfinished();
+  // After a crash: marks the run and its running steps interrupted, the rest canceled.
+  Result<> interrupt(std::string_view run_id, std::int64_t now_ms, std::string_view reason);
+
+ private:
+  Database& db_;
+};
+
+class Keys {
+ public:
+  explicit Keys(Database& db) : db_(db) {}
+  Result<> create(const KeyRow& row);
+  Result<std::vector<KeyRow>> list(std::string_view tenant, const std::optional<std::string>& owner);
+  Result<std::vector<KeyRow>> all();           // every tenant; for the in-memory book
+  Result<KeyRow> get(std::string_view id);
+  Result<> revoke(std::string_view id, std::int64_t now_ms);
+  void used(std::string id, std::int64_t now_ms);  // not waited for
+
+ private:
+  Database& db_;
+};
+
+// Small durable settings of this installation: its id, the key-digest check value.
+class Meta {
+ public:
+  explicit Meta(Database& db) : db_(db) {}
+  Result<std::optional<std::string>> get(std::string_view name);
+  Result<> set(std::string_view name, std::string_view value);
+
+ private:
+  Database& db_;
+};
+
+}  // namespace kubiya::store

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which step next. Pure bookkeeping: events go in, launches come out; no clock,
+// no process. The rules are Dagu v1.17's, with an honest final status.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "workflow/definition.h"
+
+namespace kubiya::workflow {
+
+enum class StepStatus { not_started, running, finished, failed, canceled, skipped, interrupted };
+enum class RunStatus { queued, running, finished, failed, canceled, partial_success, interrupted };
+std::string_view to_string(StepStatus status);
+std::string_view to_string(RunStatus status);
+std::optional<StepStatus> step_status(std::string_view text);
+std::optional<RunStatus> run_status(std::string_view text);
+bool is_final(RunStatus status);
+
+// What became of one attempt.
+struct AttemptResult {
+  enum class Kind {
+    exited,         // exit_code says how
+    signaled,       // killed by a signal; exit_code is 128 + signal
+    timed_out,      // the step's own timeout
+    spawn_failed,
+    output_limit,   // captured output over the limit
+    skipped,        // preconditions not met; nothing ran
+    canceled,       // killed because the run was canceled
+  };
+  Kind kind = Kind::exited;
+  int exit_code = 0;
+  std::string_view stdout_text;  // for continueOn.outputs
+};
+
+// Steps are numbered as in the definition; handlers follow: success, failure, cancel, exit
+// (only those that exist).
+class Plan {
+ public:
+  explicit Plan(const Definition& definition);  // must outlive the plan
+
+  struct Launch {
+    std::size_t step;
+    int attempt;  // 1, 2, …
+  };
+  // What may start now, at most max_active_steps at a time; marks it running.
+  std::vector<Launch> next();
+  // The attempt ended. A value means: try again after that wait, then call retry_due().
+  std::optional<std::chrono::milliseconds> ended(std::size_t step, const AttemptResult& result);
+  void retry_due(std::size_t step);
+  // No further main step starts; waiting retries end as canceled. Running ones are the caller's
+  // to stop; their ended() still comes.
+  void cancel();
+  // The workflow's own timeout: like cancel, but the run ends as failed.
+  void time_out();
+  // The run's preconditions were not met: nothing starts, the run is canceled.
+  void preconditions_unmet();
+
+  bool complete() const;     // nothing running, nothing left to start, handlers included
+  RunStatus status() const;  // running until complete
+  std::string reason() const;  // one sentence for people, empty when finished
+  const Step& step(std::size_t index) const;
+  std::size_t size() const;
+  bool is_handler(std::size_t index) const;
+  StepStatus step_status(std::size_t index) const;
+  // Steps whose status changed without running (skipped, canceled by an upstream failure)
+  // since the last call.
+  std::vector<std::size_t> settled();
+  // True when `step` may see the output variable of `of` (a direct or indirect dependency, or a handler).
+  bool sees(std::size_t step, std::size_t of) const;
+
+ private:
+  struct Node;
+  const Definition& definition_;
+  std::vector<Node> nodes_;
+  // … the implementer adds members here.
+
+ public:
+  ~Plan();
+  Plan(const Plan&) = delete;
+  Plan& operator=(const Plan&) = delete;
+};
+
+}  // namespace kubiya::workflow
