@@ -1,37 +1,22 @@
-# module(NAME UNITS a b … [DEPENDS module…] [LINKS target…])
+# module(NAME [DEPENDS module…] [LINKS target…] [TEST_DEPENDS module…])
 #
-# Declares the folder src/NAME as one static library. A unit is whichever of
-# a.h, a.cpp and a_test.cpp exist. The module sees only itself and what it
-# DEPENDS on: each module publishes a private include root that holds just its
-# own folder, so an undeclared include does not compile. The tests of a module
-# form one binary that links that module only.
+# Declares the folder src/NAME as one static library; x_test.cpp beside x.cpp is
+# its test. The module sees only itself and what it DEPENDS on: each module
+# publishes a private include root that holds just its own folder, so an
+# undeclared include does not compile. The tests of a module form one binary that
+# links that module only (and TEST_DEPENDS).
 set(KUBIYA_ROOTS ${CMAKE_BINARY_DIR}/roots)
 
 function(module NAME)
-  cmake_parse_arguments(M "" "" "UNITS;DEPENDS;LINKS;TEST_DEPENDS" ${ARGN})
+  cmake_parse_arguments(M "" "" "DEPENDS;LINKS;TEST_DEPENDS" ${ARGN})
   set(dir ${CMAKE_CURRENT_SOURCE_DIR}/${NAME})
   file(MAKE_DIRECTORY ${KUBIYA_ROOTS}/${NAME})
   file(CREATE_LINK ${dir} ${KUBIYA_ROOTS}/${NAME}/${NAME} SYMBOLIC)
 
-  set(sources "")
-  set(tests "")
-  foreach(unit ${M_UNITS})
-    set(found FALSE)
-    if(EXISTS ${dir}/${unit}.h)
-      set(found TRUE)
-    endif()
-    if(EXISTS ${dir}/${unit}.cpp)
-      list(APPEND sources ${dir}/${unit}.cpp)
-      set(found TRUE)
-    endif()
-    if(EXISTS ${dir}/${unit}_test.cpp)
-      list(APPEND tests ${dir}/${unit}_test.cpp)
-      set(found TRUE)
-    endif()
-    if(NOT found)
-      message(FATAL_ERROR "module ${NAME}: no file belongs to unit ${unit}")
-    endif()
-  endforeach()
+  file(GLOB sources CONFIGURE_DEPENDS ${dir}/*.cpp)
+  set(tests ${sources})
+  list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
+  list(FILTER sources EXCLUDE REGEX "(_test|/main)\\.cpp$")
 
   if(sources)
     add_library(kubiya_${NAME} STATIC ${sources})
