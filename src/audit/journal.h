@@ -45,12 +45,18 @@ class Ticket {
   friend class Journal;
   friend class JournalImpl;
   Ticket() = default;
-  std::uint64_t sequence_ = 0;   // of the intent record; 0 for a read (not waited for)
+  std::uint64_t sequence_ = 0;  // of the intent record; 0 for a read (not waited for)
   std::string request_id_;
   std::string operation_;
   std::string target_;
+  std::string peer_;
+  std::string era_;
+  std::string args_;
   PrincipalPtr principal_;
   Mono begun_{};
+  // Of a read that will only be counted: then the texts above are empty, request_id()
+  // included, and nothing was allocated.
+  const std::string* counted_operation_ = nullptr;
 };
 
 // Proof that the intent is on disk.
@@ -62,11 +68,11 @@ class DurableTicket : public Ticket {
 };
 
 struct Outcome {
-  Code code = Code::internal;   // meaningful when !ok
+  Code code = Code::internal;  // meaningful when !ok
   bool ok = false;
-  std::string reason;           // machine word: "done", "unknown_workflow", …
-  std::string run_id;           // when there is one
-  std::string target;           // overrides the intent's when not empty
+  std::string reason;  // machine word: "done", "unknown_workflow", …
+  std::string run_id;  // when there is one
+  std::string target;  // overrides the intent's when not empty
 };
 
 // A refusal before there was a principal or a permit.
@@ -74,7 +80,7 @@ struct RefusedCall {
   std::string request_id;
   std::string peer;
   std::string era;
-  std::string operation;        // when known
+  std::string operation;  // when known
   std::string target;
   PrincipalPtr principal;       // null when nobody was verified
   std::string claimed_issuer;   // unverified, escaped; for the reader only
@@ -86,7 +92,7 @@ struct RefusedCall {
 
 struct JournalOptions {
   std::string directory;
-  std::string origin = "kubiya-mcp";       // checkpoint origin line
+  std::string origin = "kubiya-mcp";  // checkpoint origin line
   std::chrono::milliseconds checkpoint_every{1'000};
   std::uint64_t checkpoint_records = 1'000;
   std::uint64_t segment_bytes = 64ull * 1024 * 1024;
@@ -94,7 +100,7 @@ struct JournalOptions {
   // Reads and refusals are written one by one up to this rate; beyond it, equal ones
   // (same principal, operation, reason and source) share a record with an exact count.
   unsigned detailed_per_second = 200;
-  int loops = 1;                           // event loops that will note reads
+  int loops = 1;  // event loops that will note reads
 };
 
 class Journal {
@@ -117,7 +123,8 @@ class Journal {
   virtual void finish(const Ticket& ticket, const Outcome& outcome, int loop) = 0;
   // The end of a run that outlived its call; written as "run_finished".
   struct RunEnd {
-    std::string run_id, workflow, tenant, issuer, subject, key_fingerprint, request_id, status, detail;
+    std::string run_id, workflow, tenant, issuer, subject, key_fingerprint, request_id, status,
+        detail;
   };
   virtual void run_finished(const RunEnd& end) = 0;
   // Free-form events of the server itself: started, recovered, stopping, key_created ….

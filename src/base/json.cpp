@@ -198,6 +198,7 @@ void append_json_string(std::string& out, std::string_view text) {
 
 void append_json(std::string& out, const json::value& value) {
   std::array<char, 32> buffer;
+  const std::size_t number_start = out.size();
   auto number = [&](auto n) {
     const auto result = std::to_chars(buffer.data(), buffer.data() + buffer.size(), n);
     out.append(buffer.data(), result.ptr);
@@ -210,6 +211,8 @@ void append_json(std::string& out, const json::value& value) {
     case json::kind::double_:
       ASSERT(std::isfinite(value.get_double()), "JSON has no NaN and no infinity");
       number(value.get_double());
+      // A double stays one when it is read back.
+      if (out.find_first_of(".e", number_start) == std::string::npos) out += ".0";
       break;
     case json::kind::string: append_json_string(out, view(value.get_string())); break;
     case json::kind::array: {

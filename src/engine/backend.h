@@ -20,9 +20,9 @@
 namespace kubiya::engine {
 
 struct StartRun {
-  store::WorkflowRow workflow;              // the row whose text runs
-  workflow::Definition definition;          // parsed from it
-  workflow::Pairs params;                   // bound
+  store::WorkflowRow workflow;      // the row whose text runs
+  workflow::Definition definition;  // parsed from it
+  workflow::Pairs params;           // bound
   std::optional<std::string> idempotency_key;
 };
 
@@ -36,9 +36,9 @@ struct RunEvent {
   enum class Kind { run_started, step_started, step_finished, output, run_finished };
   Kind kind = Kind::run_started;
   std::string run_id;
-  std::string step;      // name, for step events
-  std::string status;    // of the step or run
-  std::string text;      // output chunk, or reason
+  std::string step;    // name, for step events
+  std::string status;  // of the step or run
+  std::string text;    // output chunk, or reason
   int steps_done = 0;
   int steps_total = 0;
 };

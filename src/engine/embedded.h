@@ -18,13 +18,14 @@
 namespace kubiya::engine {
 
 struct EngineOptions {
-  std::string work_directory;                    // private directory per run below it, 0700
-  std::string installation_id;                   // marks our children, for the sweep after a crash
-  std::size_t active_runs = 64;                  // further runs wait queued
-  std::size_t queued_runs = 1'000;               // beyond: Code::busy
+  std::string work_directory;       // private directory per run below it, 0700
+  std::string installation_id;      // marks our children, for the sweep after a crash
+  std::size_t active_runs = 64;     // further runs wait queued
+  std::size_t queued_runs = 1'000;  // beyond: Code::busy
   std::size_t queued_runs_per_owner = 200;
   std::size_t active_steps = 64;
-  std::size_t output_bytes = 1024 * 1024;        // kept per step and stream; the rest is counted and dropped
+  std::size_t output_bytes =
+      1024 * 1024;  // kept per step and stream; the rest is counted and dropped
   std::size_t captured_bytes = 1024 * 1024;      // of an `output:` variable; more fails the step
   std::chrono::milliseconds kill_grace{5'000};   // SIGTERM to SIGKILL
   std::chrono::milliseconds drain_pipes{1'000};  // after exit, for grandchildren that hold the pipe

@@ -16,8 +16,8 @@
 namespace kubiya::engine {
 
 struct LaunchRequest {
-  std::vector<std::string> argv;   // argv[0] is looked up in the child's PATH
-  workflow::Pairs environment;     // complete
+  std::vector<std::string> argv;  // argv[0] is looked up in the child's PATH
+  workflow::Pairs environment;    // complete
   std::string directory;
 };
 

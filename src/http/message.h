@@ -19,8 +19,8 @@
 namespace kubiya::http {
 
 struct Header {
-  std::string_view name;  // as received; compare with iequals
-  std::string_view value; // outer spaces and tabs removed
+  std::string_view name;   // as received; compare with iequals
+  std::string_view value;  // outer spaces and tabs removed
 };
 
 // One request. All views point into the connection and stay valid as long as
@@ -33,11 +33,11 @@ class Request {
   std::string_view query;   // behind '?', may be empty
   std::string_view body;    // complete and unchunked
   std::span<const Header> headers;
-  std::string peer;         // textual address of the client: the TCP peer, or what a trusted proxy says
-  bool secure = false;      // arrived over TLS, or a trusted proxy says so
-  bool loopback = false;    // the TCP peer is a loopback address and no proxy stands between
-  std::string_view host;    // the one Host value
-  int loop = 0;             // index of the event loop that serves this request
+  std::string peer;     // textual address of the client: the TCP peer, or what a trusted proxy says
+  bool secure = false;  // arrived over TLS, or a trusted proxy says so
+  bool loopback = false;  // the TCP peer is a loopback address and no proxy stands between
+  std::string_view host;  // the one Host value
+  int loop = 0;           // index of the event loop that serves this request
   Mono received{};
 
   // The first header of that name, or nullptr.
@@ -95,6 +95,8 @@ class Responder {
     virtual bool open() const = 0;
     // Runs `work` on the connection's loop.
     virtual void post(std::function<void()> work) = 0;
+    // The Responder is gone: nobody looks at the request any more. Called once, last.
+    virtual void release() {}
   };
   Responder() = default;
   explicit Responder(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -111,7 +113,10 @@ class Responder {
   void post(std::function<void()> work) const { impl_->post(std::move(work)); }
 
  private:
+  void finish();
+
   std::shared_ptr<Impl> impl_;
+  bool answered_ = false;
 };
 
 // What the server calls, on the connection's loop; it must not block.

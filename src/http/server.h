@@ -26,14 +26,14 @@ struct Limits {
   std::size_t header_count = 100;
   std::size_t body_bytes = 1024 * 1024;
   std::size_t early_body_bytes = 64 * 1024;
-  std::size_t connections = 16'000;         // in total
+  std::size_t connections = 16'000;  // in total
   std::size_t connections_per_peer = 12'000;
-  std::size_t pipelined = 64;               // requests read ahead on one connection
+  std::size_t pipelined = 64;                     // requests read ahead on one connection
   std::size_t stream_buffer_bytes = 1024 * 1024;  // unsent event bytes before a slow reader is cut
   std::chrono::milliseconds tls_handshake{5'000};
-  std::chrono::milliseconds headers{10'000};      // first byte to end of headers
+  std::chrono::milliseconds headers{10'000};  // first byte to end of headers
   std::chrono::milliseconds body{60'000};
-  std::size_t body_bytes_per_second_min = 1024;   // after the first 5 s
+  std::size_t body_bytes_per_second_min = 1024;  // after the first 5 s
   std::chrono::milliseconds idle{60'000};
   std::chrono::milliseconds write_stall{30'000};
   std::chrono::milliseconds event_comment{15'000};  // keep-alive comment on a quiet stream
@@ -66,7 +66,7 @@ struct ServerOptions {
   TlsFiles tls;
   Limits limits;
   Guard guard;
-  bool insecure_http = false;      // allow plain HTTP on a non-loopback address
+  bool insecure_http = false;  // allow plain HTTP on a non-loopback address
 };
 
 struct ServerStats {
@@ -82,7 +82,7 @@ class Server {
   static Result<std::unique_ptr<Server>> open(ServerOptions options, Handler& handler);
   virtual ~Server() = default;
 
-  virtual void start() = 0;                      // returns at once; loops run on their threads
+  virtual void start() = 0;  // returns at once; loops run on their threads
   virtual std::uint16_t port() const = 0;
   virtual int threads() const = 0;
   // Stops accepting, lets running requests finish for at most `grace`, closes the rest.

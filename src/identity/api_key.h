@@ -7,10 +7,13 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -39,7 +42,8 @@ std::optional<KeyParts> parse_key(std::string_view text);
 // True for "kb-…" texts of our own length and alphabet, whatever the checksum.
 bool looks_like_our_key(std::string_view text);
 
-// Reads or creates (0600) the pepper that keys the digests.
+// Reads or creates (0600) the pepper that keys the digests. An absent file without `create` is
+// Code::not_found: without its pepper no stored key can be checked, so the caller must not start.
 Result<Secret> open_pepper(const std::string& path, bool create);
 
 // The keys in memory, replaced as a whole; look-ups take the same time for a wrong
@@ -48,6 +52,7 @@ class KeyBook {
  public:
   explicit KeyBook(Secret pepper) : pepper_(std::move(pepper)) {}
   void replace(std::vector<store::KeyRow> rows);  // any thread
+  // Grows with each replacement; a key checked under an older epoch must be checked again.
   std::uint64_t epoch() const { return epoch_.load(std::memory_order_acquire); }
   // The row of a good, unexpired, unrevoked key; otherwise bad_api_key, unknown_api_key,
   // revoked_api_key or expired_api_key. Any thread.
@@ -55,9 +60,12 @@ class KeyBook {
 
  private:
   using Map = std::unordered_map<std::string, store::KeyRow>;
+  std::shared_ptr<const Map> snapshot() const;
+
   Secret pepper_;
+  mutable std::mutex mutex_;  // guards the pointer, held for its copy only
   std::shared_ptr<const Map> map_ = std::make_shared<Map>();
-  mutable std::atomic<std::uint64_t> epoch_{0};
+  std::atomic<std::uint64_t> epoch_{0};
 };
 
 }  // namespace kubiya::identity

@@ -23,13 +23,13 @@
 namespace kubiya::identity {
 
 struct Presented {
-  std::string_view authorization;       // value of the Authorization header
+  std::string_view authorization;  // value of the Authorization header
   std::size_t authorization_count = 0;
-  std::string_view api_key;             // value of X-API-Key
+  std::string_view api_key;  // value of X-API-Key
   std::size_t api_key_count = 0;
-  bool credential_in_query = false;     // access_token or api_key in the URL
-  bool loopback = false;                // the peer is this machine
-  std::string_view argument_key;        // the tool's `api_key` argument (API-key mode)
+  bool credential_in_query = false;  // access_token or api_key in the URL
+  bool loopback = false;             // the peer is this machine
+  std::string_view argument_key;     // the tool's `api_key` argument (API-key mode)
 };
 
 struct Refused {
@@ -44,15 +44,16 @@ enum class Mode { api_key, token };
 struct AuthenticatorOptions {
   Mode mode = Mode::api_key;
   policy::ScopeRules scope_rules = policy::ScopeRules::defaults();
-  bool allow_key_argument = true;   // API-key mode
-  bool allow_shared_key = false;    // KUBIYA_API_KEY also for callers that are not on loopback
-  std::optional<Secret> shared_key; // KUBIYA_API_KEY of the server
-  std::size_t cache_entries = 10'000;            // per loop
+  bool allow_key_argument = true;      // API-key mode
+  bool allow_shared_key = false;       // KUBIYA_API_KEY also for callers that are not on loopback
+  std::optional<Secret> shared_key;    // KUBIYA_API_KEY of the server
+  std::size_t cache_entries = 10'000;  // per loop
   std::chrono::seconds cache_seconds{60};
-  std::size_t cold_per_turn = 16;                // signature checks per loop turn
+  std::size_t cold_per_turn = 16;  // signature checks per loop turn
   int loops = 1;
 };
 
+// Destroyed after the loops have stopped.
 class Authenticator {
  public:
   // `issuers` is empty in API-key mode.
@@ -66,7 +67,8 @@ class Authenticator {
   // signing key. Nothing when the issuer's keys must be fetched first, or when this turn's
   // budget of signature checks is spent.
   virtual std::optional<Verdict> now(const Presented& presented, int loop) = 0;
-  // What now() could not tell. `post` runs a function on that loop; `done` runs there too.
+  // What now() could not tell. `post` runs a function on that loop; `done` runs there too, never
+  // inside this call. `presented` is copied. At most 1,024 wait per loop; the next is `overloaded`.
   using Post = std::function<void(std::function<void()>)>;
   virtual void later(const Presented& presented, int loop, Post post,
                      std::function<void(Verdict)> done) = 0;

@@ -10,6 +10,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -22,14 +24,15 @@ namespace kubiya::identity {
 enum class DiscoveryForm { oidc, oauth };
 
 struct IssuerOptions {
-  std::string url;                       // as configured; equals the document's `issuer`
+  std::string url;  // as configured; equals the document's `issuer`
   DiscoveryForm form = DiscoveryForm::oidc;
   TokenRules rules;
-  std::string jwks_uri;                  // overrides the document's; "file:/path" for air-gapped use
-  std::chrono::seconds refresh{300};     // bounds: Cache-Control between 60 s and this ×12
-  std::chrono::seconds refetch_min{30};  // between refetches for an unknown kid
-  std::chrono::seconds stale_max{3600};  // keys live this long without a successful refresh
-  std::string cache_file;                // last good documents, for a fast start; empty: none
+  std::string jwks_uri;               // overrides the document's; "file:/path" for air-gapped use
+  std::chrono::seconds refresh{300};  // bounds: Cache-Control between 60 s and this ×12
+  std::chrono::seconds refetch_min{30};    // between refetches for an unknown kid
+  std::chrono::seconds stale_max{3600};    // keys live this long without a successful refresh
+  std::string cache_file;                  // last good documents, for a fast start; empty: none
+  std::vector<std::string> allow_private;  // hosts that may be at private addresses
 };
 
 // The URLs to try, in order, for a configured issuer URL.
@@ -38,27 +41,34 @@ struct IssuerOptions {
 Result<std::vector<std::string>> discovery_urls(std::string_view issuer, DiscoveryForm form);
 // https, or http on loopback; no userinfo, query or fragment.
 Result<> check_issuer_url(std::string_view url);
+// For IssuerOptions::jwks_uri: "file:/absolute/path", https, or http on loopback.
+Result<> check_jwks_uri(std::string_view uri);
 
 class Issuer {
  public:
-  static std::unique_ptr<Issuer> open(IssuerOptions options, http::Client& client, const Clock& clock);
+  // Loads the cache file and starts the first fetch; waits for nothing. Options that the checks
+  // above refuse leave an issuer that is never ready and says why.
+  static std::unique_ptr<Issuer> open(IssuerOptions options, http::Client& client,
+                                      const Clock& clock);
   virtual ~Issuer() = default;
 
   virtual const IssuerOptions& options() const = 0;
-  // The current keys, or null before the first success and after stale_max. Any thread, no lock held.
+  // The current keys, or null before the first success and after stale_max. Any thread, no lock
+  // held.
   virtual std::shared_ptr<const KeySet> keys() const = 0;
   // Grows whenever the set changes; caches of verified tokens are dropped then.
   virtual std::uint64_t epoch() const = 0;
   // Asks for fresh keys because of an unknown kid or because there are none. `done(true)` after a
   // successful fetch, `done(false)` at once when the interval has not passed or too many wait.
-  // `done` runs on the client's thread or inside the call.
+  // `done` runs on the client's thread, on tick()'s, or inside the call; never after the issuer
+  // is destroyed, unless it was already running.
   virtual void refetch(std::function<void(bool)> done) = 0;
   // The authorization server's metadata as published (JSON text), for republication.
   virtual std::shared_ptr<const std::string> metadata() const = 0;
   struct Health {
     bool ready = false;
-    std::string problem;             // empty when fine
-    std::chrono::seconds age{0};     // of the keys
+    std::string problem;          // empty when fine
+    std::chrono::seconds age{0};  // of the keys
     std::size_t keys = 0;
   };
   virtual Health health() const = 0;

@@ -25,9 +25,26 @@ struct Failure {
 template <class T>
 using Checked = tl::expected<T, Failure>;
 
+}  // namespace kubiya::identity
+
+namespace kubiya {
+
+// So that TRY works on a Checked<T> as on a Result<T>.
+[[nodiscard]] inline tl::unexpected<identity::Failure> fail(identity::Failure failure) {
+  return tl::unexpected<identity::Failure>(std::move(failure));
+}
+[[nodiscard]] inline tl::unexpected<identity::Failure> fail(identity::Reason reason,
+                                                            std::string detail = {}) {
+  return fail(identity::Failure{reason, std::move(detail)});
+}
+
+}  // namespace kubiya
+
+namespace kubiya::identity {
+
 struct TokenLimits {
   std::size_t token_bytes = 8 * 1024;
-  std::size_t header_bytes = 1024;   // decoded
+  std::size_t header_bytes = 1024;  // decoded
   std::size_t claims = 64;
   std::size_t kid_bytes = 128;
   std::size_t json_depth = 8;
@@ -42,30 +59,44 @@ struct UnverifiedToken {
   json::object claims;
 };
 
+// The JWS alone: `token.claims` stays empty and the payload is whatever bytes were signed.
+struct Envelope {
+  UnverifiedToken token;
+  std::string payload;
+};
+// Accepted headers: `alg` of our list; `typ` absent, JWT, at+jwt or application/at+jwt (any case);
+// `kid` absent or 1 to kid_bytes bytes of visible text. `crit`, `b64`, `zip` and `cty` are
+// refused. `jwk`, `jku`, `x5u`, `x5c`, `x5t` are ignored: keys come from the issuer's set only.
+Checked<Envelope> parse_envelope(std::string_view text, const TokenLimits& limits = {});
+
 Checked<UnverifiedToken> parse_token(std::string_view text, const TokenLimits& limits = {});
 
 // How one issuer's tokens are judged. Every field has a configuration key.
 struct TokenRules {
-  std::string issuer;                          // byte for byte
-  std::vector<std::string> audiences;          // never empty; exact
-  std::vector<crypto::Algorithm> algorithms;   // never empty
-  bool require_at_jwt = false;                 // RFC 9068 profile: `typ` must be at+jwt
+  std::string issuer;                         // byte for byte
+  std::vector<std::string> audiences;         // never empty; exact
+  std::vector<crypto::Algorithm> algorithms;  // never empty
+  bool require_at_jwt = false;                // RFC 9068 profile: `typ` must be at+jwt
   std::chrono::seconds leeway{30};
   std::chrono::seconds lifetime_max{24 * 3600};
   std::string tenant = "default";
-  std::string tenant_claim;                    // path; empty: the fixed tenant above
+  // Paths name a top-level member ("https://corp.example/tenant") or, when there is none of
+  // that name, members inside members ("app.tenant").
+  std::string tenant_claim;  // path; empty: the fixed tenant above
   // Claim paths looked up in order for scopes; the first present wins, `scope` and `scp`
-  // both present and unequal is a refusal. String (single spaces) or array of strings.
+  // both present and unequal is a refusal. String (single spaces) or array of strings; an
+  // element of an array that is no scope name (RFC 6749 §3.3) grants nothing.
   std::vector<std::string> scope_claims{"scope", "scopes", "scp", "permissions", "roles"};
   // Where the caller's Kubiya key may be, in order (the seed's three). Different values in two
   // of them are a refusal.
   std::vector<std::string> key_claims{"kubiya_api_key", "api_key", "metadata.kubiya_api_key"};
 };
 
-// What a verified token says.
+// What a verified token says. `display_name`, `email` and `client` are for people: cut,
+// escaped, and empty rather than a reason to refuse.
 struct TokenFacts {
   std::string tenant, issuer, subject, display_name, email, client;
-  Scopes scopes;   // as presented
+  Scopes scopes;  // as presented
   Wall expires_at;
   std::optional<Secret> api_key;
   std::string api_key_source;  // "claim:kubiya_api_key"; empty when none

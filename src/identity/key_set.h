@@ -3,6 +3,7 @@
 // A key set (JWKS, RFC 7517 §5), parsed once and then immutable.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,22 +18,25 @@ class KeySet {
  public:
   // Keys that we cannot or must not use (oct, `use` other than sig, unknown kty or crv, weak,
   // private, duplicate kid) are left out and named in skipped(); a document that is not a key set,
-  // or holds no usable key, is an error.
+  // is over 256 KiB or 64 keys, or holds no usable key, is an error.
   static Result<KeySet> parse(std::string_view text);
 
   // The one key a token may be verified with. With `kid`: exact match. Without: only when the set
   // has one key and the algorithm fits it. A key with `alg` serves that algorithm only.
-  // Reason::unknown_key (worth a refetch) or key_mismatch.
+  // Reason::unknown_key (worth a refetch), key_mismatch, or bad_key_id when the set has several
+  // keys and the token names none (a refetch would not help).
   Checked<const crypto::PublicKey*> select(const UnverifiedToken& token) const;
   std::size_t size() const { return keys_.size(); }
   const std::vector<std::string>& skipped() const { return skipped_; }
 
  private:
   struct Entry {
-    std::string kid;
+    std::optional<std::string> kid;
     std::optional<crypto::Algorithm> algorithm;
     crypto::PublicKey key;
   };
+  static Result<Entry> read_entry(const json::value& value);
+  void drop_duplicates();
   std::vector<Entry> keys_;
   std::vector<std::string> skipped_;
 };

@@ -14,7 +14,7 @@
 namespace kubiya::identity {
 
 struct ResourceInfo {
-  std::string resource;                     // canonical URL of the MCP endpoint, no trailing slash
+  std::string resource;  // canonical URL of the MCP endpoint, no trailing slash
   std::vector<std::string> authorization_servers;
   std::vector<std::string> scopes_supported;
   std::string name;
@@ -27,7 +27,8 @@ std::string metadata_url(std::string_view resource);
 
 // The value of WWW-Authenticate. Every reason but expiry gives the same bytes as any other
 // refused token; a request without a credential gets no error code (RFC 6750 §3.1).
-std::string challenge_unauthenticated(std::string_view metadata_url, const Scopes& scopes, Reason reason);
+std::string challenge_unauthenticated(std::string_view metadata_url, const Scopes& scopes,
+                                      Reason reason);
 std::string challenge_insufficient_scope(std::string_view metadata_url, const Scopes& needed);
 // HTTP status for a refusal: 400, 401 or 503.
 int http_status(Reason reason);

@@ -18,7 +18,8 @@ namespace kubiya::schema {
 struct Violation {
   std::string field;    // JSON Pointer into the instance, "" for the whole
   std::string keyword;  // "required", "type", …
-  std::string message;  // a sentence that names the field and what is allowed, without quoting secrets
+  std::string
+      message;  // a sentence that names the field and what is allowed, without quoting secrets
 };
 
 struct CompileOptions {

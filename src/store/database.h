@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
 #include "base/result.h"
 
@@ -20,7 +21,10 @@ struct sqlite3_stmt;
 
 namespace kubiya::store {
 
-// A prepared statement bound by position (1…) and read by column (0…).
+class Connection;
+
+// A prepared statement bound by position (1…) and read by column (0…). Goes back to
+// its connection's cache when destroyed, so it must not outlive the connection.
 class Statement {
  public:
   Statement() = default;
@@ -28,10 +32,15 @@ class Statement {
   Statement& operator=(Statement&& other) noexcept;
   ~Statement();
   Statement& bind(int index, std::int64_t value);
-  Statement& bind(int index, std::string_view value);  // copied
+  Statement& bind(int index, std::string_view value);  // copied; any bytes, NUL included
+  Statement& bind(int index, const std::string& value) {
+    return bind(index, std::string_view(value));
+  }
+  Statement& bind(int index, const char* value) { return bind(index, std::string_view(value)); }
   Statement& bind_null(int index);
   Statement& bind(int index, const std::optional<std::string>& value);
-  // True when there is a row. Errors: Code::busy, unavailable (disk), corrupt, conflict (constraint).
+  // True when there is a row. Errors: Code::busy, unavailable (disk), corrupt, conflict
+  // (constraint).
   Result<bool> step();
   Result<> run();  // step to the end, reset
   std::int64_t integer(int column) const;
@@ -40,24 +49,30 @@ class Statement {
 
  private:
   friend class Connection;
+  void release() noexcept;
+  Connection* connection_ = nullptr;
   sqlite3_stmt* statement_ = nullptr;
-  bool cached_ = false;
+  int bind_error_ = 0;  // the first failure; told by the next step()
 };
 
+// One thread at a time.
 class Connection {
  public:
   Connection() = default;
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
   ~Connection();
+  // Not for creating: the file exists. Applies the settings every connection shares.
   Result<> open(const std::string& path, bool read_only);
-  Result<> execute(const char* sql);           // fixed text only
+  Result<> execute(const char* sql);  // fixed text only
   Result<Statement> prepare(std::string_view sql);
   std::int64_t changes() const;
   sqlite3* handle() const { return db_; }
 
  private:
+  friend class Statement;
   sqlite3* db_ = nullptr;
+  std::unordered_map<std::string, sqlite3_stmt*> idle_;  // by SQL text
 };
 
 class Database {

@@ -16,8 +16,8 @@ struct WorkflowRow {
   std::string tenant;
   std::string name;
   std::string description;
-  std::string text;     // as submitted
-  std::string digest;   // SHA-256 of text, hex
+  std::string text;        // as submitted
+  std::string digest;      // SHA-256 of text, hex
   std::string created_by;  // display form: issuer and subject
   std::int64_t created_ms = 0;
   std::int64_t updated_ms = 0;
@@ -34,63 +34,64 @@ struct RunRow {
   std::string client;
   std::string key_fingerprint;
   std::string workflow;
-  std::string digest;       // of the definition that runs
-  std::string definition;   // its text
-  std::string params;       // JSON object
-  std::string status;       // workflow::RunStatus
+  std::string digest;      // of the definition that runs
+  std::string definition;  // its text
+  std::string params;      // JSON object
+  std::string status;      // workflow::RunStatus
   std::string reason;
   std::string request_id;
   std::optional<std::string> idempotency_key;
-  std::string idempotency_digest;  // of workflow + params, to refuse another call under the same key
+  std::string
+      idempotency_digest;  // of workflow + params, to refuse another call under the same key
   std::int64_t created_ms = 0;
   std::int64_t started_ms = 0;
   std::int64_t finished_ms = 0;
-  std::string outputs;      // JSON object of output variables, set at the end
+  std::string outputs;  // JSON object of output variables, set at the end
 };
 
 struct StepRow {
   std::string run_id;
   int position = 0;
   std::string name;
-  std::string status;      // workflow::StepStatus
+  std::string status;  // workflow::StepStatus
   int attempt = 0;
   std::optional<int> exit_code;
   std::string reason;
   std::int64_t started_ms = 0;
   std::int64_t finished_ms = 0;
-  std::string output;      // captured output variable's value, capped
+  std::string output;  // captured output variable's value, capped
   std::int64_t pid = 0;
 };
 
 struct LogRow {
-  std::int64_t id = 0;     // grows within the file; a cursor
+  std::int64_t id = 0;  // grows within the file; a cursor
   std::string step;
   int attempt = 0;
-  std::string stream;      // "stdout", "stderr", "system"
+  std::string stream;  // "stdout", "stderr", "system"
   std::int64_t time_ms = 0;
   std::string text;
 };
 
 struct KeyRow {
-  std::string id;          // public part of the key
-  std::string digest;      // keyed digest of the secret, hex
+  std::string id;      // public part of the key
+  std::string digest;  // keyed digest of the secret, hex
   std::string tenant;
-  std::string owner;       // user id (subject)
+  std::string owner;  // user id (subject)
   std::string name;
-  std::string scopes;      // space separated
-  std::string hint;        // last four characters
+  std::string scopes;  // space separated
+  std::string hint;    // last four characters
   std::int64_t created_ms = 0;
-  std::int64_t expires_ms = 0;   // 0: never
-  std::int64_t revoked_ms = 0;   // 0: not
+  std::int64_t expires_ms = 0;  // 0: never
+  std::int64_t revoked_ms = 0;  // 0: not
   std::int64_t last_used_ms = 0;
 };
 
 struct RunFilter {
   std::string tenant;
-  std::optional<std::string> owner;     // absent: the whole tenant (admins)
+  std::optional<std::string> owner;  // absent: the whole tenant (admins)
   std::optional<std::string> workflow;
   std::optional<std::string> status;
-  std::int64_t before_ms = 0;           // page: created before; 0: newest
+  std::int64_t before_ms = 0;  // page: created before; 0: newest
   std::string before_id;
   int limit = 50;
 };

@@ -22,7 +22,7 @@ class Workflows {
   explicit Workflows(Database& db) : db_(db) {}
   Result<std::vector<WorkflowRow>> list(std::string_view tenant, std::string_view after, int limit);
   Result<WorkflowRow> get(std::string_view tenant, std::string_view name);  // Code::not_found
-  Result<> create(const WorkflowRow& row);   // Code::conflict when the name is taken
+  Result<> create(const WorkflowRow& row);  // Code::conflict when the name is taken
   // Replaces text and description, raises version; `expected_version` 0 means any.
   Result<WorkflowRow> update(const WorkflowRow& row, std::int64_t expected_version);
   Result<> remove(std::string_view tenant, std::string_view name);
@@ -41,16 +41,20 @@ class Runs {
   // Inserts the run and its steps as queued, in one durable write. Code::conflict when the
   // idempotency key was used by this owner for other arguments.
   void create(RunRow run, std::vector<StepRow> steps, std::function<void(Result<Created>)> done);
+  // Times of 0 and empty outputs leave what is stored. Code::conflict when the run is unknown
+  // or final: a final status never changes.
   void set_run(std::string id, std::string status, std::string reason, std::int64_t started_ms,
                std::int64_t finished_ms, std::string outputs, Database::Done done);
   void set_step(StepRow step, Database::Done done);
-  void append_log(std::string run_id, LogRow row);   // durable with the next commit; not waited for
+  // Durable with the next commit. `done` may be empty: nobody waits.
+  void append_log(std::string run_id, LogRow row, Database::Done done = {});
   Result<RunRow> get(std::string_view id);
   // Only what `tenant` and, when given, `owner` may see; otherwise Code::not_found.
   Result<RunRow> get_visible(std::string_view id, std::string_view tenant,
                              const std::optional<std::string>& owner);
   Result<std::vector<StepRow>> steps(std::string_view run_id);
-  Result<std::vector<RunRow>> list(const RunFilter& filter);  // newest first
+  Result<std::vector<RunRow>> list(const RunFilter& filter);  // newest first, without `definition`
+  // Oldest first, those with an id greater than `after_id`.
   Result<std::vector<LogRow>> logs(std::string_view run_id, const std::optional<std::string>& step,
                                    std::int64_t after_id, int limit);
   Result<std::vector<RunRow>> unfinished();
@@ -65,8 +69,9 @@ class Keys {
  public:
   explicit Keys(Database& db) : db_(db) {}
   Result<> create(const KeyRow& row);
-  Result<std::vector<KeyRow>> list(std::string_view tenant, const std::optional<std::string>& owner);
-  Result<std::vector<KeyRow>> all();           // every tenant; for the in-memory book
+  Result<std::vector<KeyRow>> list(std::string_view tenant,
+                                   const std::optional<std::string>& owner);
+  Result<std::vector<KeyRow>> all();  // every tenant; for the in-memory book
   Result<KeyRow> get(std::string_view id);
   Result<> revoke(std::string_view id, std::int64_t now_ms);
   void used(std::string id, std::int64_t now_ms);  // not waited for

@@ -4,9 +4,11 @@
 // no process. The rules are Dagu v1.17's, with an honest final status.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,13 +28,13 @@ bool is_final(RunStatus status);
 // What became of one attempt.
 struct AttemptResult {
   enum class Kind {
-    exited,         // exit_code says how
-    signaled,       // killed by a signal; exit_code is 128 + signal
-    timed_out,      // the step's own timeout
+    exited,     // exit_code says how
+    signaled,   // killed by a signal; exit_code is 128 + signal
+    timed_out,  // the step's own timeout
     spawn_failed,
-    output_limit,   // captured output over the limit
-    skipped,        // preconditions not met; nothing ran
-    canceled,       // killed because the run was canceled
+    output_limit,  // captured output over the limit
+    skipped,       // preconditions not met; nothing ran
+    canceled,      // killed because the run was canceled
   };
   Kind kind = Kind::exited;
   int exit_code = 0;
@@ -62,8 +64,8 @@ class Plan {
   // The run's preconditions were not met: nothing starts, the run is canceled.
   void preconditions_unmet();
 
-  bool complete() const;     // nothing running, nothing left to start, handlers included
-  RunStatus status() const;  // running until complete
+  bool complete() const;       // nothing running, nothing left to start, handlers included
+  RunStatus status() const;    // running until complete
   std::string reason() const;  // one sentence for people, empty when finished
   const Step& step(std::size_t index) const;
   std::size_t size() const;
@@ -72,14 +74,37 @@ class Plan {
   // Steps whose status changed without running (skipped, canceled by an upstream failure)
   // since the last call.
   std::vector<std::size_t> settled();
-  // True when `step` may see the output variable of `of` (a direct or indirect dependency, or a handler).
+  // True when `step` may see the output variable of `of` (a direct or indirect dependency, or a
+  // handler).
   bool sees(std::size_t step, std::size_t of) const;
 
  private:
   struct Node;
   const Definition& definition_;
   std::vector<Node> nodes_;
-  // … the implementer adds members here.
+  std::size_t main_ = 0;                               // the first `main_` nodes are no handlers
+  std::array<std::optional<std::size_t>, 4> handler_;  // success, failure, cancel, exit
+  std::set<std::size_t> ready_;                        // started in the definition's order
+  std::vector<std::size_t> settled_;
+  std::size_t unsettled_ = 0;  // main steps without an outcome
+  std::size_t running_ = 0;
+  enum class Phase { main, outcome_handler, exit_handler, done } phase_ = Phase::main;
+  enum class Stop { none, canceled, timed_out, unmet } stop_ = Stop::none;
+  RunStatus outcome_ = RunStatus::running;  // of the main steps
+
+  void link();
+  void link_ancestors();
+  bool stopping() const { return stop_ != Stop::none; }
+  void stop_main();
+  void fail_step(std::size_t step, const AttemptResult& result);
+  void settle(std::size_t step, StepStatus status);
+  std::optional<StepStatus> judge(const Node& node) const;
+  void advance();
+  bool start(std::optional<std::size_t> handler);
+  bool is_settled(std::optional<std::size_t> handler) const;
+  std::optional<std::size_t> outcome_handler() const;
+  std::optional<std::size_t> failed_handler() const;
+  RunStatus main_status() const;
 
  public:
   ~Plan();

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The composition root: builds every object once, in order, hands references down,
+// and takes them apart in reverse.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "app/config.h"
+#include "base/result.h"
+#include "tools/families.h"
+#include "tools/registry.h"
+
+namespace kubiya::app {
+
+struct ServeHooks {
+  std::function<void(std::uint16_t port)> ready;        // listening
+  std::function<Result<>(tools::Registry&)> add_tools;  // tools of an embedding application
+};
+
+class Application {
+ public:
+  // Everything but listening sockets in use: opens the data directory (one server at a time),
+  // the database, the journal, recovers what a crash left.
+  static Result<std::unique_ptr<Application>> open(const Config& config,
+                                                   const ServeHooks& hooks = {});
+  virtual ~Application() = default;
+
+  virtual void start() = 0;  // returns at once
+  virtual std::uint16_t port() const = 0;
+  virtual Result<> reload() = 0;  // TLS files
+  // Drains connections and runs, syncs the journal. Once.
+  virtual void stop() = 0;
+};
+
+// Serves until SIGTERM or SIGINT; SIGHUP reloads the TLS files. Returns the exit status.
+int serve(const Config& config, const ServeHooks& hooks = {});
+
+// Stores the definitions of a directory (*.yaml, *.yml, *.json) whose names are not taken yet.
+Result<std::size_t> import_workflows(const std::string& directory, const std::string& tenant,
+                                     store::Workflows& workflows, const workflow::Limits& limits,
+                                     const Clock& clock);
+
+// The key material that keys the digests of API keys. Created with the first key; when the database
+// knows keys and the file is gone or another, that is an error.
+Result<Secret> open_key_pepper(const std::string& data_dir, store::Meta& meta);
+
+// Takes the advisory lock of a data directory; nothing when another process holds it.
+class DataLock {
+ public:
+  static Result<DataLock> take(const std::string& data_dir);
+  DataLock(DataLock&& other) noexcept;
+  DataLock& operator=(DataLock&& other) noexcept;
+  ~DataLock();
+
+ private:
+  explicit DataLock(int descriptor) : descriptor_(descriptor) {}
+  int descriptor_ = -1;
+};
+
+}  // namespace kubiya::app

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
+
+#include <fmt/format.h>
+
+#include "app/cli.h"
+
+namespace kubiya::app::cli {
+
+int config_check(const Installation& where) {
+  const Result<Config> config = load(where);
+  if (!config) {
+    complain(config.error());
+    return kUsage;
+  }
+  fmt::print("The configuration is fine: {} mode, {}{}\n",
+             config->issuers.empty() ? "API-key" : "token", config->public_url, config->mcp_path);
+  return kDone;
+}
+
+int config_print(const Installation& where) {
+  const Result<Config> config = load(where);
+  if (!config) {
+    complain(config.error());
+    return kUsage;
+  }
+  fmt::print("{}", print_config(*config));
+  return kDone;
+}
+
+int config_docs() {
+  fmt::print("{}", configuration_page());
+  return kDone;
+}
+
+}  // namespace kubiya::app::cli

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/cli_data.h"
+
+#include <filesystem>
+
+namespace kubiya::app::cli {
+namespace {
+
+std::string database_path(const Config& config) { return config.data_dir + "/kubiya.db"; }
+
+}  // namespace
+
+Result<std::unique_ptr<store::Database>> open_existing(const Config& config) {
+  std::error_code error;
+  if (!std::filesystem::exists(database_path(config), error)) {
+    return fail(Code::not_found, "there is no installation in " + config.data_dir +
+                                     "; give --data-dir, or start a server there first");
+  }
+  return store::Database::open(database_path(config));
+}
+
+Result<Workbench> Workbench::open(const Config& config) {
+  Workbench bench;
+  Result<DataLock> lock = DataLock::take(config.data_dir);
+  if (!lock && lock.error().code != Code::conflict) return fail(lock.error());
+  bench.database_ = TRY(store::Database::open(database_path(config)));
+  if (lock) {
+    bench.lock_.emplace(std::move(*lock));
+    bench.journal_ = TRY(audit::Journal::open(config.audit, *bench.clock_));
+  }
+  return bench;
+}
+
+Result<> Workbench::record(std::string_view event, const json::object& fields) {
+  if (!journal_) return {};
+  journal_->event(event, fields);
+  return journal_->sync();
+}
+
+}  // namespace kubiya::app::cli

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The configuration: one table of keys, filled from defaults, a YAML file, the
+// environment and flags, later ones winning. Each module owns its options; this is
+// the only place that knows all of them and the only code that reads them from outside.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "audit/journal.h"
+#include "base/log.h"
+#include "base/result.h"
+#include "base/secret.h"
+#include "engine/embedded.h"
+#include "http/client.h"
+#include "http/server.h"
+#include "identity/authenticator.h"
+#include "identity/issuer.h"
+#include "workflow/definition.h"
+
+namespace kubiya::app {
+
+enum class RequestLog { all, refusals, none };
+
+struct Config {
+  std::string name = "kubiya-mcp";  // shown to clients
+  std::string data_dir = "./data";
+  std::string
+      public_url;  // canonical origin, "https://mcp.example.com"; default from host and port
+  std::string mcp_path = "/mcp";
+  std::string
+      workflows_dir;  // definitions imported at start when absent from the store; empty: none
+  std::string import_tenant = "default";  // tenant that imported definitions belong to
+  Scopes required_scopes;                 // server-wide minimum
+  Level log_level = Level::info;
+  RequestLog log_requests = RequestLog::all;
+  std::chrono::milliseconds drain_grace{10'000};
+  std::chrono::seconds wait_default{25};  // how long execute_workflow waits for a run by default
+  std::chrono::seconds wait_max{3'600};
+  int workers = 4;  // threads for blocking reads
+
+  http::ServerOptions server;
+  http::ClientOptions client;
+  std::string admin_listen;                      // "127.0.0.1:9000" for /metrics; empty: off
+  std::vector<identity::IssuerOptions> issuers;  // empty: API-key mode
+  identity::AuthenticatorOptions identity;       // shared_key from KUBIYA_API_KEY
+  audit::JournalOptions audit;
+  engine::EngineOptions engine;
+  workflow::Limits workflow;
+  // Accept a key file, or a configuration file with a secret in it, that others can read.
+  bool allow_readable_files = false;
+};
+
+// What came from outside, before it is merged.
+struct Sources {
+  std::optional<std::string> file;                               // --config
+  std::vector<std::pair<std::string, std::string>> environment;  // KUBIYA_* only
+  // By key name of the table ("server.port"); repeated for lists. Flags are spellings of keys.
+  std::vector<std::pair<std::string, std::string>> flags;
+};
+
+// Merges and checks. An unknown key, a bad value or a dangerous combination is one error line that
+// names the key, where it came from and what is allowed; no secret is echoed.
+Result<Config> load_config(const Sources& sources);
+
+// Every key with its effective value, secrets masked, YAML.
+std::string print_config(const Config& config);
+
+// docs/configuration.md, generated from the table.
+std::string configuration_page();
+
+// Flag spellings of `serve` and the key each sets: {"--port", "server.port", …}.
+struct FlagSpelling {
+  std::string flag;
+  std::string key;
+  std::string description;
+  bool list = false;    // takes several values: --required-scopes read write execute
+  bool toggle = false;  // takes no value: --insecure-http sets "true"
+};
+const std::vector<FlagSpelling>& serve_flags();
+
+}  // namespace kubiya::app

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "app/config_rows.h"
+
+namespace kubiya::app::rows {
+namespace {
+
+Key required_scopes() {
+  Key key = row("required_scopes", "list", "scope names",
+                "Scopes that every request needs, on top of those of the operation.");
+  key.shape = Shape::list;
+  key.set = [](Draft& draft, const Values& values) -> Result<> {
+    for (const std::string& name : values) {
+      const bool printable = std::all_of(name.begin(), name.end(), [](unsigned char c) {
+        return c > 0x20 && c < 0x7F && c != '"' && c != '\\';  // RFC 6749, 3.3
+      });
+      if (!printable) return fail(Code::invalid, "scope names of RFC 6749 (no quotes, no spaces)");
+    }
+    draft.config.required_scopes = Scopes(values);
+    return {};
+  };
+  key.get = [](Draft& draft) { return draft.config.required_scopes.names(); };
+  return key;
+}
+
+void add_server_limits(std::vector<Key>& t) {
+  t.push_back(bytes(
+      "server.limits.request_line_bytes",
+      [](D& d) -> auto& { return d.config.server.limits.request_line_bytes; }, {256, 64 * kKiB},
+      "Request line."));
+  t.push_back(bytes(
+      "server.limits.header_bytes",
+      [](D& d) -> auto& { return d.config.server.limits.header_bytes; }, {kKiB, 256 * kKiB},
+      "All header lines together."));
+  t.push_back(number(
+      "server.limits.header_count",
+      [](D& d) -> auto& { return d.config.server.limits.header_count; }, {8, 1'000},
+      "Header lines."));
+  t.push_back(bytes(
+      "server.limits.body_bytes", [](D& d) -> auto& { return d.config.server.limits.body_bytes; },
+      {kKiB, 64 * kMiB}, "Body of a request."));
+  t.push_back(bytes(
+      "server.limits.early_body_bytes",
+      [](D& d) -> auto& { return d.config.server.limits.early_body_bytes; }, {kKiB, 64 * kMiB},
+      "Body read before the caller is known."));
+  t.push_back(number(
+      "server.limits.connections", [](D& d) -> auto& { return d.config.server.limits.connections; },
+      {1, 1'000'000}, "Open connections."));
+  t.push_back(number(
+      "server.limits.connections_per_peer",
+      [](D& d) -> auto& { return d.config.server.limits.connections_per_peer; }, {1, 1'000'000},
+      "Open connections of one address."));
+  t.push_back(number(
+      "server.limits.pipelined", [](D& d) -> auto& { return d.config.server.limits.pipelined; },
+      {1, 1'000}, "Requests read ahead on one connection."));
+  t.push_back(bytes(
+      "server.limits.stream_buffer_bytes",
+      [](D& d) -> auto& { return d.config.server.limits.stream_buffer_bytes; }, {kKiB, 64 * kMiB},
+      "Unsent event bytes before a slow reader is cut."));
+  t.push_back(duration(
+      "server.limits.tls_handshake",
+      [](D& d) -> auto& { return d.config.server.limits.tls_handshake; }, {100, kMinute},
+      "TLS handshake."));
+  t.push_back(duration(
+      "server.limits.headers", [](D& d) -> auto& { return d.config.server.limits.headers; },
+      {100, 10 * kMinute}, "From the first byte to the end of the headers."));
+  t.push_back(duration(
+      "server.limits.body", [](D& d) -> auto& { return d.config.server.limits.body; }, {100, kHour},
+      "The whole body."));
+  t.push_back(bytes(
+      "server.limits.body_bytes_per_second_min",
+      [](D& d) -> auto& { return d.config.server.limits.body_bytes_per_second_min; }, {0, kGiB},
+      "Slowest body, after its first 5 s."));
+  t.push_back(duration(
+      "server.limits.idle", [](D& d) -> auto& { return d.config.server.limits.idle; }, {100, kDay},
+      "Keep-alive without a request."));
+  t.push_back(duration(
+      "server.limits.write_stall", [](D& d) -> auto& { return d.config.server.limits.write_stall; },
+      {100, kHour}, "A peer that takes no bytes."));
+  t.push_back(duration(
+      "server.limits.event_comment",
+      [](D& d) -> auto& { return d.config.server.limits.event_comment; }, {kSecond, kHour},
+      "Keep-alive comment on a quiet event stream."));
+}
+
+}  // namespace
+
+void add_general(std::vector<Key>& t) {
+  t.push_back(text(
+      "name", [](D& d) -> auto& { return d.config.name; }, "one line",
+      "Name of this server as clients see it."));
+  t.push_back(flagged(
+      "--data-dir", text(
+                        "data_dir", [](D& d) -> auto& { return d.config.data_dir; }, "a directory",
+                        "Database, journal, keys and the private directories of runs.")));
+  t.push_back(
+      flagged("--public-url", text(
+                                  "public_url", [](D& d) -> auto& { return d.config.public_url; },
+                                  "an origin: https://mcp.example.com",
+                                  "Address under which clients reach the server. Empty: "
+                                  "http(s)://localhost and the port.")));
+  t.push_back(text(
+      "mcp_path", [](D& d) -> auto& { return d.config.mcp_path; }, "an absolute path such as /mcp",
+      "Path of the MCP endpoint (besides `/`)."));
+  t.push_back(flagged("--required-scopes", required_scopes()));
+  t.push_back(duration(
+      "wait_default", [](D& d) -> auto& { return d.config.wait_default; }, {kSecond, kHour},
+      "How long `execute_workflow` waits for a run by default."));
+  t.push_back(duration(
+      "wait_max", [](D& d) -> auto& { return d.config.wait_max; }, {kSecond, kDay},
+      "The longest a caller may ask it to wait."));
+  t.push_back(duration(
+      "drain_grace", [](D& d) -> auto& { return d.config.drain_grace; }, {0, kHour},
+      "Time given to running requests and runs at a stop."));
+  t.push_back(number(
+      "workers", [](D& d) -> auto& { return d.config.workers; }, {1, 256},
+      "Threads for work that may block."));
+  t.push_back(toggle(
+      "allow_readable_files", [](D& d) -> auto& { return d.config.allow_readable_files; },
+      "Start although a file with a secret can be read by others; logged."));
+  t.push_back(
+      flagged("--log-level", choice(
+                                 "log.level", [](D& d) -> auto& { return d.config.log_level; },
+                                 {{"debug", Level::debug},
+                                  {"info", Level::info},
+                                  {"warn", Level::warn},
+                                  {"error", Level::error},
+                                  {"off", Level::off}},
+                                 "The least severe log line that is written (stderr, JSON).")));
+  t.push_back(choice(
+      "log.requests", [](D& d) -> auto& { return d.config.log_requests; },
+      {{"all", RequestLog::all}, {"refusals", RequestLog::refusals}, {"none", RequestLog::none}},
+      "Which requests get a log line. The audit journal has them all."));
+}
+
+void add_server(std::vector<Key>& t) {
+  t.push_back(
+      flagged("--host",
+              text(
+                  "server.host", [](D& d) -> auto& { return d.config.server.host; },
+                  "a literal address, or localhost for both loopbacks", "Address to listen on.")));
+  t.push_back(
+      flagged("--port", number(
+                            "server.port", [](D& d) -> auto& { return d.config.server.port; },
+                            {0, 65'535}, "Port to listen on; 0 picks a free one.")));
+  t.push_back(flagged("--threads",
+                      number(
+                          "server.threads", [](D& d) -> auto& { return d.config.server.threads; },
+                          {0, 256}, "Event loops; 0: one per core.")));
+  t.push_back(
+      flagged("--tls-cert",
+              text(
+                  "server.tls_cert", [](D& d) -> auto& { return d.config.server.tls.certificate; },
+                  "a file", "PEM certificate chain; read again on SIGHUP.")));
+  t.push_back(flagged("--tls-key",
+                      text(
+                          "server.tls_key", [](D& d) -> auto& { return d.config.server.tls.key; },
+                          "a file that only its owner can read",
+                          "PEM key of the certificate; read again on SIGHUP.")));
+  t.push_back(flagged(
+      "--insecure-http",
+      toggle(
+          "server.insecure_http", [](D& d) -> auto& { return d.config.server.insecure_http; },
+          "Serve plain HTTP on an address that is not loopback.")));
+  t.push_back(flagged(
+      "--trusted-proxy",
+      list(
+          "server.trusted_proxies",
+          [](D& d) -> auto& { return d.config.server.guard.trusted_proxies; },
+          "addresses or CIDR blocks", "Proxies whose X-Forwarded-* and Forwarded headers count.")));
+  t.push_back(list(
+      "server.hosts", [](D& d) -> auto& { return d.config.server.guard.hosts; },
+      "host names without port, or *",
+      "Further accepted `Host` names; that of public_url always is."));
+  t.push_back(list(
+      "server.origins", [](D& d) -> auto& { return d.config.server.guard.origins; },
+      "origins such as https://app.example.com", "Browser origins that may call the server."));
+  add_server_limits(t);
+}
+
+}  // namespace kubiya::app::rows

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/config_rows.h"
+
+namespace kubiya::app::rows {
+namespace {
+
+void add_audit(std::vector<Key>& t) {
+  t.push_back(text(
+      "audit.directory", [](D& d) -> auto& { return d.config.audit.directory; }, "a directory",
+      "Where the journal lies. Empty: data_dir/audit."));
+  t.push_back(text(
+      "audit.origin", [](D& d) -> auto& { return d.config.audit.origin; },
+      "printable ASCII without spaces and +", "Origin line of the checkpoints."));
+  t.push_back(duration(
+      "audit.checkpoint_every", [](D& d) -> auto& { return d.config.audit.checkpoint_every; },
+      {100, kHour}, "Time between signed checkpoints."));
+  t.push_back(number(
+      "audit.checkpoint_records", [](D& d) -> auto& { return d.config.audit.checkpoint_records; },
+      {1, 1'000'000}, "Records between signed checkpoints."));
+  t.push_back(bytes(
+      "audit.segment_bytes", [](D& d) -> auto& { return d.config.audit.segment_bytes; },
+      {64 * kKiB, 64 * kGiB}, "Size of a segment of the journal."));
+  t.push_back(duration(
+      "audit.begin_timeout", [](D& d) -> auto& { return d.config.audit.begin_timeout; },
+      {100, kMinute}, "How long a call waits for its intent to be durable."));
+  t.push_back(number(
+      "audit.detailed_per_second", [](D& d) -> auto& { return d.config.audit.detailed_per_second; },
+      {1, 1'000'000},
+      "Reads and refusals recorded one by one; equal ones beyond "
+      "it share a record with a count."));
+}
+
+void add_engine(std::vector<Key>& t) {
+  t.push_back(text(
+      "engine.work_directory", [](D& d) -> auto& { return d.config.engine.work_directory; },
+      "a directory", "Private directories of runs. Empty: data_dir/work."));
+  t.push_back(number(
+      "engine.active_runs", [](D& d) -> auto& { return d.config.engine.active_runs; }, {1, 100'000},
+      "Runs at a time; further ones are queued."));
+  t.push_back(number(
+      "engine.queued_runs", [](D& d) -> auto& { return d.config.engine.queued_runs; },
+      {0, 1'000'000}, "Queued runs; beyond, calls are refused."));
+  t.push_back(number(
+      "engine.queued_runs_per_owner",
+      [](D& d) -> auto& { return d.config.engine.queued_runs_per_owner; }, {0, 1'000'000},
+      "Queued runs of one person."));
+  t.push_back(number(
+      "engine.active_steps", [](D& d) -> auto& { return d.config.engine.active_steps; },
+      {1, 100'000}, "Processes at a time."));
+  t.push_back(bytes(
+      "engine.output_bytes", [](D& d) -> auto& { return d.config.engine.output_bytes; }, {0, kGiB},
+      "Output kept per step and stream; the rest is counted and dropped."));
+  t.push_back(bytes(
+      "engine.captured_bytes", [](D& d) -> auto& { return d.config.engine.captured_bytes; },
+      {0, 64 * kMiB}, "Largest value of an `output:` variable."));
+  t.push_back(duration(
+      "engine.kill_grace", [](D& d) -> auto& { return d.config.engine.kill_grace; }, {0, kHour},
+      "From SIGTERM to SIGKILL."));
+  t.push_back(duration(
+      "engine.drain_pipes", [](D& d) -> auto& { return d.config.engine.drain_pipes; }, {0, kMinute},
+      "Wait after a step's exit for output that grandchildren still hold."));
+  t.push_back(duration(
+      "engine.step_timeout_max", [](D& d) -> auto& { return d.config.engine.step_timeout_max; },
+      {kSecond, 366 * kDay}, "Longest life of a step."));
+}
+
+void add_workflow(std::vector<Key>& t) {
+  t.push_back(flagged(
+      "--workflows",
+      text(
+          "workflow.directory", [](D& d) -> auto& { return d.config.workflows_dir; }, "a directory",
+          "Definitions imported at the start when the store has none of that name.")));
+  t.push_back(text(
+      "workflow.tenant", [](D& d) -> auto& { return d.config.import_tenant; }, "a name",
+      "Tenant that imported definitions belong to."));
+  t.push_back(bytes(
+      "workflow.limits.text_bytes", [](D& d) -> auto& { return d.config.workflow.text_bytes; },
+      {kKiB, 64 * kMiB}, "Text of a definition."));
+  t.push_back(number(
+      "workflow.limits.steps", [](D& d) -> auto& { return d.config.workflow.steps; }, {1, 100'000},
+      "Steps of a definition."));
+  t.push_back(number(
+      "workflow.limits.params", [](D& d) -> auto& { return d.config.workflow.params; }, {0, 10'000},
+      "Parameters of a definition."));
+  t.push_back(number(
+      "workflow.limits.env", [](D& d) -> auto& { return d.config.workflow.env; }, {0, 10'000},
+      "Variables of a definition or step."));
+  t.push_back(bytes(
+      "workflow.limits.value_bytes", [](D& d) -> auto& { return d.config.workflow.value_bytes; },
+      {kKiB, 128 * kKiB}, "One parameter or variable."));
+}
+
+}  // namespace
+
+void add_work(std::vector<Key>& t) {
+  add_audit(t);
+  add_engine(t);
+  add_workflow(t);
+}
+
+}  // namespace kubiya::app::rows

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The table of configuration keys: the one list from which the file, the environment,
+// the flags, `config print` and docs/configuration.md are read and written.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "app/config.h"
+
+namespace kubiya::app {
+
+// The configuration while it is being put together: `issuer` becomes Config::issuers[0]
+// once auth.server is set.
+struct Draft {
+  Config config;
+  identity::IssuerOptions issuer;
+};
+Draft default_draft();
+
+struct Key {
+  enum class Shape { scalar, list, toggle, secret };
+  std::string name;  // "server.port"
+  std::string type;  // for people: "duration"
+  std::string description;
+  std::string allowed;  // "a whole number from 0 to 65535"
+  Shape shape = Shape::scalar;
+  std::string flag;   // "--port", or empty
+  std::string alias;  // environment name besides the systematic one, or empty
+  // `values` has one item unless shape is list. Errors say what is allowed.
+  std::function<Result<>(Draft&, const std::vector<std::string>& values)> set;
+  // Never called for a secret's text: a secret reports "" or "********".
+  std::function<std::vector<std::string>(Draft&)> get;
+};
+
+const std::vector<Key>& config_table();
+const Key* find_key(std::string_view name);
+// "server.limits.body" → "KUBIYA_SERVER_LIMITS_BODY".
+std::string environment_name(std::string_view key);
+
+// Merged, but not complete: fills what depends on other keys (public URL, audiences, paths)
+// and refuses dangerous or contradictory combinations.
+Result<Config> complete(Draft draft);
+
+}  // namespace kubiya::app

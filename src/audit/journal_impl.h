@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The journal's threads: callers hand bodies over, one thread writes them in batches,
+// a second keeps the promise that begin() is answered in time even while the first
+// hangs in the disk.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "audit/journal.h"
+#include "audit/loop_notes.h"
+#include "audit/opening.h"
+
+namespace kubiya::audit {
+
+inline constexpr std::size_t kMaxNoteBytes = 8 * 1024 * 1024;  // waiting to be written
+
+class JournalImpl final : public Journal {
+ public:
+  // As Journal::open, on a given disk. `files` and `clock` outlive the journal.
+  static Result<std::unique_ptr<Journal>> open(JournalOptions options, const Clock& clock,
+                                               Files& files);
+  ~JournalImpl() override;
+
+  void begin(const policy::Permit& permit, const Intent& intent, Begun begun) override;
+  Ticket note(const policy::Permit& permit, const Intent& intent, int loop) override;
+  void refused(const RefusedCall& call, int loop) override;
+  void finish(const DurableTicket& ticket, const Outcome& outcome) override;
+  void finish(const Ticket& ticket, const Outcome& outcome, int loop) override;
+  void run_finished(const RunEnd& end) override;
+  void event(std::string_view name, const json::object& fields) override;
+  void flush_loop(int loop) override;
+  Result<> sync() override;
+  bool healthy() const override { return healthy_.load(std::memory_order_relaxed); }
+  std::uint64_t size() const override { return size_.load(std::memory_order_relaxed); }
+
+ private:
+  using Steady = std::chrono::steady_clock;
+
+  // An intent that someone waits for.
+  struct Waiter {
+    std::string body;
+    DurableTicket ticket;
+    Begun begun;  // empty once answered
+    Steady::time_point deadline;
+  };
+  struct Batch {
+    std::vector<std::shared_ptr<Waiter>> waiters;
+    std::deque<std::string> notes;  // each one or more bodies, newline after each
+    std::string resumed;            // body of the record that says what was lost; or empty
+  };
+
+  JournalImpl(JournalOptions options, const Clock& clock, Opened opened);
+
+  Record start_record(std::string_view kind) const;
+  Record outcome_record(std::string_view kind, const Ticket& ticket, const Outcome& outcome) const;
+  void hand_over(std::string bodies);
+  template <class Use>
+  void with_notes(int loop, Use use);
+
+  void write_loop();
+  void watch_loop();
+  void drain_shared(bool now);
+  void wait_for_work(std::unique_lock<std::mutex>& lock);
+  Batch take_batch();
+  Result<> write_batch(Batch batch);
+  void succeed(Batch& batch, std::uint64_t first);
+  void give_up(Batch& batch, const Error& error);
+  void keep_notes(Batch& batch);  // under mutex_
+  Result<> sign_if_due(bool now);
+  void expire(std::unique_lock<std::mutex>& lock);
+  // Moves the callback out unless the waiter was answered before. Under mutex_.
+  static Begun take_begun(Waiter& waiter) { return std::exchange(waiter.begun, nullptr); }
+  void update_health();  // under mutex_
+  std::string resumed_body() const;
+
+  const JournalOptions options_;
+  const Clock& clock_;
+  std::unique_ptr<DirectoryLock> lock_;
+  std::unique_ptr<LogWriter> writer_;  // of the writing thread
+  Secret digest_key_;
+
+  std::vector<std::unique_ptr<LoopNotes>> loops_;
+  std::mutex shared_mutex_;
+  LoopNotes shared_;  // of threads without a loop; guarded by shared_mutex_
+
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable work_;
+  std::condition_variable watch_;
+  std::condition_variable synced_;
+  std::vector<std::shared_ptr<Waiter>> waiters_;
+  std::vector<std::shared_ptr<Waiter>> writing_;
+  std::deque<std::string> notes_;
+  std::size_t note_bytes_ = 0;
+  std::uint64_t lost_notes_ = 0;       // since the disk refused or the buffer overflowed
+  std::uint64_t refused_intents_ = 0;  // likewise
+  std::uint64_t sync_asked_ = 0;
+  std::uint64_t sync_done_ = 0;
+  Result<> sync_result_;
+  Steady::time_point first_note_{};
+  Steady::time_point retry_at_{};
+  bool stopping_ = false;
+  bool stopped_ = false;   // the writing thread is gone
+  bool watching_ = false;  // the watcher sleeps until a deadline
+  bool refused_by_disk_ = false;
+  bool stalled_ = false;
+  bool dead_ = false;
+
+  Steady::time_point signed_at_{};          // of the writing thread
+  Steady::time_point shared_drained_at_{};  // likewise
+  std::atomic<bool> healthy_{true};
+  std::atomic<std::uint64_t> size_{0};
+  std::thread write_thread_;
+  std::thread watch_thread_;
+};
+
+}  // namespace kubiya::audit

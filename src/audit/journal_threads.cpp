@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <string_view>
+
+#include "audit/journal_impl.h"
+#include "base/log.h"
+
+// The disk's side: batches, checkpoints, and what happens when the disk refuses.
+namespace kubiya::audit {
+namespace {
+
+constexpr std::chrono::milliseconds kNoteDelay{200};
+constexpr std::chrono::milliseconds kRetryAfter{500};
+constexpr std::chrono::seconds kSweep{1};
+
+void append_lines(std::vector<std::string_view>& out, std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t end = text.find('\n');
+    out.push_back(text.substr(0, end));
+    text.remove_prefix(end + 1);
+  }
+}
+
+// What opening has to say before anyone else does.
+Result<> record_opening(LogWriter& writer, const TornTail& torn, const Clock& clock) {
+  Record record;
+  record.time = format_time(clock.wall());
+  if (torn.bytes > 0) {
+    record.kind = "recovered";
+    record.fields = event_fields({{"bytes", torn.bytes},
+                                  {"offset", torn.offset},
+                                  {"segment", torn.segment},
+                                  {"sha256", torn.sha256}});
+  } else if (writer.size() == 0) {
+    record.kind = "event";
+    record.event = "journal_created";
+  } else {
+    return {};
+  }
+  const std::string body = record_body(record);
+  TRY_VOID(writer.append({body}));
+  return writer.sign();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Journal>> JournalImpl::open(JournalOptions options, const Clock& clock,
+                                                   Files& files) {
+  Opened opened = TRY(open_log(files, options.directory, options.origin, options.segment_bytes));
+  TRY_VOID(record_opening(*opened.writer, opened.torn, clock));
+  return std::unique_ptr<Journal>(new JournalImpl(std::move(options), clock, std::move(opened)));
+}
+
+JournalImpl::JournalImpl(JournalOptions options, const Clock& clock, Opened opened)
+    : options_(std::move(options)),
+      clock_(clock),
+      lock_(std::move(opened.lock)),
+      writer_(std::move(opened.writer)),
+      digest_key_(std::move(opened.digest_key)),
+      shared_(options_.detailed_per_second),
+      signed_at_(Steady::now()),
+      shared_drained_at_(Steady::now()),
+      size_(writer_->size()) {
+  for (int i = 0; i < options_.loops; ++i) {
+    loops_.push_back(std::make_unique<LoopNotes>(options_.detailed_per_second));
+  }
+  write_thread_ = std::thread([this] { write_loop(); });
+  watch_thread_ = std::thread([this] { watch_loop(); });
+}
+
+JournalImpl::~JournalImpl() {
+  for (std::size_t i = 0; i < loops_.size(); ++i) flush_loop(static_cast<int>(i));
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    work_.notify_all();
+  }
+  write_thread_.join();
+  {
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+    watch_.notify_all();
+  }
+  watch_thread_.join();
+}
+
+void JournalImpl::drain_shared(bool now) {
+  if (!now && Steady::now() - shared_drained_at_ < kSweep) return;
+  shared_drained_at_ = Steady::now();
+  flush_loop(-1);
+}
+
+void JournalImpl::wait_for_work(std::unique_lock<std::mutex>& lock) {
+  for (;;) {
+    const auto now = Steady::now();
+    if (stopping_ || !waiters_.empty() || sync_asked_ > sync_done_) return;
+    auto wake = now + kSweep;
+    if (refused_by_disk_ && !dead_) {
+      wake = std::min(wake, retry_at_);
+    } else if (!refused_by_disk_ && !notes_.empty()) {
+      wake = std::min(wake, first_note_ + kNoteDelay);
+    }
+    if (!writer_->is_signed() && !writer_->dead()) {
+      wake = std::min(wake, signed_at_ + options_.checkpoint_every);
+    }
+    wake = std::min(wake, shared_drained_at_ + kSweep);
+    if (wake <= now) return;
+    work_.wait_until(lock, wake);
+  }
+}
+
+JournalImpl::Batch JournalImpl::take_batch() {
+  Batch batch;
+  batch.waiters.swap(waiters_);
+  batch.notes.swap(notes_);
+  note_bytes_ = 0;
+  writing_ = batch.waiters;
+  if ((refused_by_disk_ || lost_notes_ > 0) && !writer_->dead()) batch.resumed = resumed_body();
+  return batch;
+}
+
+std::string JournalImpl::resumed_body() const {
+  Record record = start_record("event");
+  record.event = "journal_resumed";
+  record.fields =
+      event_fields({{"lost_records", lost_notes_}, {"refused_intents", refused_intents_}});
+  return record_body(record);
+}
+
+void JournalImpl::write_loop() {
+  for (;;) {
+    std::unique_lock lock(mutex_);
+    // Whoever gets here is not stuck in the disk.
+    stalled_ = false;
+    update_health();
+    wait_for_work(lock);
+    const bool last = stopping_;
+    const bool everything = last || sync_asked_ > sync_done_;
+    lock.unlock();
+    drain_shared(everything);
+    lock.lock();
+    const std::uint64_t asked = sync_asked_;
+    Batch batch = take_batch();
+    lock.unlock();
+    const Result<> written = write_batch(std::move(batch));
+    const Result<> signed_now = sign_if_due(everything);
+    lock.lock();
+    if (asked > sync_done_) {
+      sync_done_ = asked;
+      sync_result_ = written ? signed_now : written;
+      synced_.notify_all();
+    }
+    if (last && waiters_.empty()) return;
+  }
+}
+
+Result<> JournalImpl::write_batch(Batch batch) {
+  std::vector<std::string_view> bodies;
+  for (const auto& waiter : batch.waiters) bodies.push_back(waiter->body);
+  for (const std::string& note : batch.notes) append_lines(bodies, note);
+  if (!batch.resumed.empty()) bodies.push_back(batch.resumed);
+  if (bodies.empty()) return {};
+  const auto first = writer_->append(bodies);
+  // The size is published before anyone can act on an answer.
+  size_.store(writer_->size(), std::memory_order_relaxed);
+  if (first) {
+    succeed(batch, *first);
+    return {};
+  }
+  give_up(batch, first.error());
+  return fail(first.error());
+}
+
+void JournalImpl::succeed(Batch& batch, std::uint64_t first) {
+  std::vector<std::pair<Begun, DurableTicket>> answers;
+  std::string late;
+  {
+    const std::lock_guard lock(mutex_);
+    writing_.clear();
+    stalled_ = false;
+    refused_by_disk_ = false;
+    if (!batch.resumed.empty()) lost_notes_ = refused_intents_ = 0;
+    update_health();
+    for (std::size_t i = 0; i < batch.waiters.size(); ++i) {
+      Waiter& waiter = *batch.waiters[i];
+      waiter.ticket.sequence_ = first + i;
+      if (Begun begun = take_begun(waiter)) {
+        answers.emplace_back(std::move(begun), std::move(waiter.ticket));
+        continue;
+      }
+      // Its caller was told that nothing happened; the journal must say so too.
+      late += record_body(outcome_record("outcome", waiter.ticket,
+                                         {Code::unavailable, false, "intent_late", {}, {}}));
+      late += '\n';
+    }
+  }
+  if (!late.empty()) hand_over(std::move(late));
+  for (auto& [begun, ticket] : answers) begun(std::move(ticket));
+}
+
+void JournalImpl::give_up(Batch& batch, const Error& error) {
+  std::vector<Begun> answers;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!refused_by_disk_ && !dead_) {
+      log::error("the audit journal cannot write; mutations are refused",
+                 {{"detail", error.detail}});
+    }
+    writing_.clear();
+    stalled_ = false;
+    refused_by_disk_ = true;
+    retry_at_ = Steady::now() + kRetryAfter;
+    dead_ = writer_->dead();
+    update_health();
+    refused_intents_ += batch.waiters.size();
+    for (const auto& waiter : batch.waiters) {
+      if (Begun begun = take_begun(*waiter)) answers.push_back(std::move(begun));
+    }
+    keep_notes(batch);
+  }
+  for (Begun& begun : answers) {
+    begun(fail(Code::unavailable, "the audit journal cannot record this call; nothing was done",
+               error.detail));
+  }
+}
+
+void JournalImpl::keep_notes(Batch& batch) {
+  while (!batch.notes.empty()) {
+    std::string note = std::move(batch.notes.back());
+    batch.notes.pop_back();
+    if (dead_ || note_bytes_ + note.size() > kMaxNoteBytes) {
+      lost_notes_ += static_cast<std::uint64_t>(std::count(note.begin(), note.end(), '\n'));
+      continue;
+    }
+    note_bytes_ += note.size();
+    notes_.push_front(std::move(note));
+  }
+}
+
+Result<> JournalImpl::sign_if_due(bool now) {
+  if (writer_->dead()) return fail(Code::unavailable, "the audit journal's disk failed");
+  if (writer_->is_signed()) return {};
+  const bool due = now || writer_->unsigned_records() >= options_.checkpoint_records ||
+                   Steady::now() - signed_at_ >= options_.checkpoint_every;
+  if (!due) return {};
+  signed_at_ = Steady::now();
+  auto result = writer_->sign();
+  if (!result && writer_->dead()) {
+    const std::lock_guard lock(mutex_);
+    dead_ = true;
+    update_health();
+  }
+  return result;
+}
+
+void JournalImpl::update_health() {
+  healthy_.store(!dead_ && !refused_by_disk_ && !stalled_, std::memory_order_relaxed);
+}
+
+void JournalImpl::watch_loop() {
+  std::unique_lock lock(mutex_);
+  while (!stopped_) {
+    auto next = Steady::time_point::max();
+    for (const auto* list : {&writing_, &waiters_}) {
+      for (const auto& waiter : *list) {
+        if (waiter->begun) next = std::min(next, waiter->deadline);
+      }
+    }
+    watching_ = next != Steady::time_point::max();
+    if (!watching_) {
+      watch_.wait(lock);
+    } else if (Steady::now() < next) {
+      watch_.wait_until(lock, next);
+    } else {
+      expire(lock);
+    }
+  }
+}
+
+void JournalImpl::expire(std::unique_lock<std::mutex>& lock) {
+  const auto now = Steady::now();
+  std::vector<Begun> answers;
+  for (const auto& waiter : writing_) {
+    if (waiter->begun && waiter->deadline <= now) answers.push_back(take_begun(*waiter));
+  }
+  // What was not taken for writing never will be.
+  std::erase_if(waiters_, [&](const auto& waiter) {
+    if (waiter->deadline > now) return false;
+    answers.push_back(take_begun(*waiter));
+    return true;
+  });
+  stalled_ = true;
+  refused_intents_ += answers.size();
+  update_health();
+  lock.unlock();
+  for (Begun& begun : answers) {
+    begun(fail(Code::unavailable, "the audit journal does not answer; nothing was done"));
+  }
+  lock.lock();
+}
+
+}  // namespace kubiya::audit

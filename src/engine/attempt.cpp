@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "engine/run.h"
+#include "engine/step_state.h"
+
+namespace kubiya::engine {
+namespace {
+
+using Kind = workflow::AttemptResult::Kind;
+
+constexpr std::size_t kRowBytes = 8 * 1024;  // enough for a log row before its time
+constexpr std::chrono::milliseconds kFlushEvery{100};
+constexpr std::chrono::seconds kConditionTimeout{60};
+
+Result<> write_script(const std::string& path, std::string_view text) {
+  const auto failed = [] {
+    return fail(Code::unavailable, "The script cannot be written.", std::strerror(errno));
+  };
+  ::unlink(path.c_str());  // of an earlier attempt
+  const Descriptor file(
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!file) return failed();
+  while (!text.empty()) {
+    const ssize_t put = ::write(file.get(), text.data(), text.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) return failed();
+    text.remove_prefix(static_cast<std::size_t>(put));
+  }
+  return {};
+}
+
+bool any_line_matches(std::string_view text, const std::string& expected) {
+  while (true) {
+    const auto end = text.find('\n');
+    if (workflow::matches(text.substr(0, end), expected)) return true;
+    if (end == std::string_view::npos) return false;
+    text.remove_prefix(end + 1);
+  }
+}
+
+// As it can be in an environment.
+std::string as_value(std::string_view output) {
+  const auto begin = output.find_first_not_of(" \t\r\n");
+  if (begin == output.npos) return {};
+  std::string value(output.substr(begin, output.find_last_not_of(" \t\r\n") - begin + 1));
+  std::erase(value, '\0');
+  return value;
+}
+
+Kind kind_of(const Execution::End& end) {
+  switch (end.stopped) {
+    case StopReason::timed_out:
+      return Kind::timed_out;
+    case StopReason::canceled:
+      return Kind::canceled;
+    case StopReason::output_limit:
+      return Kind::output_limit;
+    case StopReason::none:
+      break;
+  }
+  return end.exit.signaled ? Kind::signaled : Kind::exited;
+}
+
+std::string reason_of(Kind kind, const Child::Exit& exit, std::chrono::milliseconds timeout) {
+  switch (kind) {
+    case Kind::timed_out:
+      return fmt::format("timed out after {} s", timeout.count() / 1000);
+    case Kind::canceled:
+      return "canceled";
+    case Kind::output_limit:
+      return "the captured output is over its limit";
+    case Kind::signaled: {
+      const char* name = ::sigabbrev_np(exit.code - 128);
+      return fmt::format("killed by signal {} (SIG{})", exit.code - 128, name ? name : "?");
+    }
+    default:
+      return exit.code == 0 ? std::string() : fmt::format("exit code {}", exit.code);
+  }
+}
+
+std::chrono::milliseconds timeout_of(const workflow::Step& step, std::chrono::seconds longest) {
+  return step.timeout.count() > 0 ? std::min(step.timeout, longest) : longest;
+}
+
+}  // namespace
+
+workflow::Pairs Run::marks(const std::string& step) const {
+  return {{"KUBIYA_RUN_ID", row_.id}, {"DAG_RUN_STEP_NAME", step}};
+}
+
+workflow::Pairs Run::visible_outputs(std::size_t step) const {
+  workflow::Pairs outputs;
+  for (std::size_t of = 0; of < steps_.size(); ++of) {
+    if (of != step && steps_[of]->value && plan_.sees(step, of)) {
+      outputs.emplace_back(plan_.step(of).output, *steps_[of]->value);
+    }
+  }
+  return outputs;
+}
+
+void Run::intent_durable(std::size_t step) {
+  StepState& state = *steps_[step];
+  if (is_stopping(step)) return conclude(step, {Kind::canceled, 0, {}}, "canceled");
+  publish(RunEvent::Kind::step_started, state.row.name, state.row.status, "");
+  state.attempt->variables = std::make_shared<const Variables>(
+      facts_, request_.definition, plan_.step(step), request_.params, visible_outputs(step));
+  if (state.attempt->number > 1) return launch(step);
+  check(plan_.step(step).preconditions, 0, true, state.attempt->variables, state.attempt->execution,
+        [this, step](bool met) {
+          steps_[step]->attempt->execution.reset();
+          if (is_stopping(step)) return conclude(step, {Kind::canceled, 0, {}}, "canceled");
+          if (!met) return conclude(step, {Kind::skipped, 0, {}}, "a precondition is not met");
+          launch(step);
+        });
+}
+
+// All are looked at, also after one that is not met.
+void Run::check(const std::vector<workflow::Precondition>& conditions, std::size_t next, bool met,
+                std::shared_ptr<const Variables> variables, std::unique_ptr<Execution>& place,
+                Verdict verdict) {
+  for (; next < conditions.size() && conditions[next].expected; ++next) {
+    const auto value = workflow::expand(conditions[next].condition, variables->lookup());
+    met = any_line_matches(value, *conditions[next].expected) && met;
+  }
+  if (next == conditions.size()) return verdict(met);
+  auto child =
+      host_.launcher.launch(condition_command(facts_, conditions[next].condition, *variables));
+  if (!child) return check(conditions, next + 1, false, variables, place, verdict);
+  const auto ended = [this, &conditions, next, met, variables, &place,
+                      verdict = std::move(verdict)](const Execution::End& end) {
+    const bool good = end.stopped == StopReason::none && !end.exit.signaled && end.exit.code == 0;
+    const bool stopped = end.stopped == StopReason::canceled;
+    check(conditions, stopped ? conditions.size() : next + 1, met && good, variables, place,
+          verdict);
+  };
+  place = std::make_unique<Execution>(
+      *loop_, std::move(*child),
+      Execution::Limits{kConditionTimeout, host_.options.kill_grace, host_.options.drain_pipes},
+      marks(variables->find("DAG_RUN_STEP_NAME").value_or("")),
+      Execution::Listener{[](Stream, std::string_view) {}, ended});
+}
+
+void Run::launch(std::size_t step) {
+  StepState& state = *steps_[step];
+  const workflow::Step& what = plan_.step(step);
+  auto ready = launchable(facts_, what, step, *state.attempt->variables, request_.params);
+  Result<> written;
+  if (ready.script) written = write_script(script_path(facts_, step), *ready.script);
+  auto child = written ? host_.launcher.launch(ready.request)
+                       : Result<std::unique_ptr<Child>>(fail(written.error()));
+  if (!child) {
+    append(step, "system", child.error().message + "\n");
+    return conclude(step, {Kind::spawn_failed, 127, {}}, child.error().message);
+  }
+  state.row.pid = (*child)->pid();
+  save_step(step, [](Run& run, const Result<>& saved) {
+    if (!saved) run.storage_failed(saved.error());
+  });
+  state.attempt->execution = std::make_unique<Execution>(
+      *loop_, std::move(*child),
+      Execution::Limits{timeout_of(what, host_.options.step_timeout_max), host_.options.kill_grace,
+                        host_.options.drain_pipes},
+      marks(what.name),
+      Execution::Listener{
+          [this, step](Stream stream, std::string_view bytes) { output(step, stream, bytes); },
+          [this, step](const Execution::End& end) { ended(step, end); }});
+}
+
+void Run::output(std::size_t step, Stream stream, std::string_view bytes) {
+  Attempt& attempt = *steps_[step]->attempt;
+  if (stream == Stream::out) capture(step, bytes);
+  Allowance& left = stream == Stream::out ? steps_[step]->out_left : steps_[step]->err_left;
+  LogStream& log = stream == Stream::out ? attempt.out : attempt.err;
+  log.text += left.take(log.scrubber.feed(bytes));
+  if (log.text.size() >= kRowBytes) return flush(step);
+  if (attempt.flush_timer == 0) {
+    attempt.flush_timer = loop_->after(kFlushEvery, [this, step] { flush(step); });
+  }
+}
+
+void Run::capture(std::size_t step, std::string_view bytes) {
+  const workflow::Step& what = plan_.step(step);
+  if (what.output.empty() && what.continue_on.outputs.empty()) return;
+  Attempt& attempt = *steps_[step]->attempt;
+  const std::size_t room = host_.options.captured_bytes - attempt.captured.size();
+  if (bytes.size() <= room) {
+    attempt.captured += bytes;
+    return;
+  }
+  attempt.captured += bytes.substr(0, room);
+  if (!what.output.empty()) attempt.execution->stop(StopReason::output_limit);
+}
+
+void Run::flush(std::size_t step) {
+  Attempt& attempt = *steps_[step]->attempt;
+  loop_->cancel(attempt.flush_timer);
+  attempt.flush_timer = 0;
+  append(step, "stdout", std::exchange(attempt.out.text, {}));
+  append(step, "stderr", std::exchange(attempt.err.text, {}));
+}
+
+void Run::append(std::size_t step, const char* stream, std::string text) {
+  if (text.empty()) return;
+  const store::StepRow& row = steps_[step]->row;
+  host_.store.append_log(row_.id, {0, row.name, row.attempt, stream, now_ms(), text},
+                         on_loop([](Run& run, const Result<>& saved) {
+                           if (!saved) run.storage_failed(saved.error());
+                         }));
+  publish(RunEvent::Kind::output, row.name, stream, std::move(text));
+}
+
+void Run::append_dropped(std::size_t step, const char* stream, std::size_t bytes) {
+  if (bytes == 0) return;
+  append(step, "system",
+         fmt::format("{} bytes of {} were dropped: over the limit of {} bytes.\n", bytes, stream,
+                     host_.options.output_bytes));
+}
+
+void Run::ended(std::size_t step, const Execution::End& end) {
+  StepState& state = *steps_[step];
+  Attempt& attempt = *state.attempt;
+  attempt.out.text += state.out_left.take(attempt.out.scrubber.finish());
+  attempt.err.text += state.err_left.take(attempt.err.scrubber.finish());
+  flush(step);
+  append_dropped(step, "stdout", state.out_left.dropped());
+  append_dropped(step, "stderr", state.err_left.dropped());
+
+  const Kind kind = kind_of(end);
+  state.row.exit_code = end.exit.code;
+  if (!plan_.step(step).output.empty() && kind != Kind::output_limit) {
+    const std::string value = as_value(attempt.captured);
+    state.value = state.value ? *state.value + "\n" + value : value;
+    state.row.output = Scrubber(secrets_).whole(*state.value);
+  }
+  const std::string captured = std::move(attempt.captured);
+  conclude(step, {kind, end.exit.code, captured},
+           reason_of(kind, end.exit, timeout_of(plan_.step(step), host_.options.step_timeout_max)));
+}
+
+// The end of an attempt, whether something ran or not.
+void Run::conclude(std::size_t step, const workflow::AttemptResult& result, std::string reason) {
+  StepState& state = *steps_[step];
+  const bool had_place = std::exchange(state.has_place, false);
+  state.attempt.reset();
+  const auto retry = plan_.ended(step, result);
+  state.row.reason = Scrubber(secrets_).whole(reason);
+  state.row.pid = 0;
+  if (retry) {
+    state.row.reason += "; trying again";
+    state.retry_timer = loop_->after(*retry, [this, step] {
+      plan_.retry_due(step);
+      advance();
+    });
+  } else {
+    state.row.status = to_string(plan_.step_status(step));
+    state.row.finished_ms = now_ms();
+  }
+  save_step(step, [step, final = !retry](Run& run, const Result<>& saved) {
+    if (!saved) return run.storage_failed(saved.error());
+    if (!final) return;
+    const store::StepRow& row = run.steps_[step]->row;
+    run.publish(RunEvent::Kind::step_finished, row.name, row.status, row.reason);
+  });
+  if (had_place) host_.free_place();
+  advance();
+}
+
+}  // namespace kubiya::engine

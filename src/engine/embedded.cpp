@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/embedded.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+
+#include "base/ids.h"
+#include "base/log.h"
+#include "engine/fair_queue.h"
+#include "engine/recovery.h"
+#include "engine/run.h"
+#include "engine/run_row.h"
+#include "engine/watchers.h"
+
+namespace kubiya::engine {
+namespace {
+
+using RunPtr = std::shared_ptr<Run>;
+
+constexpr std::chrono::seconds kLastPatience{5};
+
+// Worker's thread: reads the disk.
+void tell_final(RunHost& host, const std::string& run_id, const std::shared_ptr<Watch>& watch) {
+  const auto row = host.store.get(run_id);
+  const auto status = row ? workflow::run_status(row->status) : std::nullopt;
+  if (!status || !workflow::is_final(*status)) return;
+  const auto steps = host.store.steps(run_id);
+  const auto event = final_event(*row, steps ? *steps : std::vector<store::StepRow>());
+  host.loop->post([watch, event] { watch->tell(event); });
+}
+
+class EmbeddedEngine final : public Embedded, public RunHost {
+ public:
+  using RunHost::RunHost;
+
+  ~EmbeddedEngine() override {
+    if (!thread_.joinable()) return;
+    drain(std::chrono::milliseconds(0));
+    loop->stop();
+    thread_.join();
+  }
+
+  Result<> begin(Descriptor lock) {
+    lock_ = std::move(lock);
+    TRY_VOID(loop->open());
+    thread_ = std::thread([this] { loop->run(); });
+    return {};
+  }
+
+  void start(const policy::Permit& permit, const audit::DurableTicket& ticket, StartRun request,
+             Done done) override {
+    if (auto checked = check_params(request.params); !checked) {
+      return done(fail(std::move(checked).error()));
+    }
+    RunFacts facts;
+    facts.run_id = uuid_v7(unix_ms(clock.wall()));
+    facts.workflow = request.workflow.name;
+    facts.installation_id = options.installation_id;
+    facts.directory = options.work_directory + "/" + facts.run_id;
+    facts.principal = permit.principal();
+    auto row = run_row(facts, request, ticket.request_id(), unix_ms(clock.wall()));
+    auto run = std::make_shared<Run>(*this, std::move(request), std::move(facts), std::move(row));
+    loop->post([this, run, done = std::move(done)] { admit(run, done); });
+  }
+
+  Result<> cancel(const policy::Permit& permit, const audit::DurableTicket&,
+                  const std::string& run_id, const std::string& reason) override {
+    if (!is_visible(permit, run_id)) {
+      return fail(Code::not_found, "No run of that id is active.");
+    }
+    loop->post([this, run_id, reason] {
+      const auto found = runs_.find(run_id);
+      if (found != runs_.end()) stop_run(found->second, reason);
+    });
+    return {};
+  }
+
+  std::unique_ptr<Subscription> watch(const std::string& run_id, Watcher watcher) override {
+    auto watch = std::make_shared<Watch>(std::move(watcher));
+    loop->post([this, run_id, watch] {
+      if (runs_.contains(run_id)) {
+        watchers_.add(run_id, watch);
+      } else {
+        worker.add([this, run_id, watch] { tell_final(*this, run_id, watch); });
+      }
+    });
+    return std::make_unique<Ending>(std::move(watch));
+  }
+
+  std::size_t active_runs() const override {
+    const std::lock_guard lock(mutex_);
+    return live_.size();
+  }
+
+  void drain(std::chrono::milliseconds grace) override {
+    {
+      const std::lock_guard lock(mutex_);
+      draining_ = true;
+    }
+    loop->post([this] { abandon_queued(); });
+    if (wait_until_idle(grace)) return;
+    // The second time the handlers are stopped, too.
+    for (int time = 0; time < 2; ++time) {
+      loop->post([this] {
+        const auto runs = runs_;
+        for (const auto& [id, run] : runs) run->cancel("The server is stopping.");
+      });
+      if (wait_until_idle(options.kill_grace + options.drain_pipes + kLastPatience)) return;
+    }
+    log::error("runs were left when the server stopped", {{"runs", active_runs()}});
+  }
+
+ private:
+  class Ending final : public Subscription {
+   public:
+    explicit Ending(std::shared_ptr<Watch> watch) : watch_(std::move(watch)) {}
+    ~Ending() override { watch_->end(); }
+
+   private:
+    std::shared_ptr<Watch> watch_;
+  };
+  struct Visibility {
+    std::string tenant, owner;
+  };
+  struct WaitingStep {
+    std::weak_ptr<Run> run;
+    std::size_t step;
+    int attempt;
+  };
+
+  bool is_draining() const {
+    const std::lock_guard lock(mutex_);
+    return draining_;
+  }
+
+  bool is_visible(const policy::Permit& permit, const std::string& run_id) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = live_.find(run_id);
+    if (found == live_.end() || found->second.tenant != permit.principal()->facts().tenant) {
+      return false;
+    }
+    return permit.is_admin() || found->second.owner == permit.principal()->owner();
+  }
+
+  bool wait_until_idle(std::chrono::milliseconds longest) {
+    std::unique_lock lock(mutex_);
+    return idle_.wait_for(lock, longest, [this] { return live_.empty(); });
+  }
+
+  // The rest runs on the loop's thread.
+
+  Result<> check_admission(const std::string& owner) const {
+    if (is_draining()) return fail(Code::unavailable, "The server is stopping.");
+    // Runs whose row is being written count as queued: they will be.
+    if (queue_.size() + creating_ >= options.queued_runs) {
+      return fail(Code::busy, "Too many runs are waiting. Try again later.");
+    }
+    const auto own = creating_by_owner_.find(owner);
+    const std::size_t mine = own == creating_by_owner_.end() ? 0 : own->second;
+    if (queue_.size_of(owner) + mine >= options.queued_runs_per_owner) {
+      return fail(Code::busy, "Too many of your runs are waiting. Try again later.");
+    }
+    return {};
+  }
+
+  void admit(const RunPtr& run, const Done& done) {
+    const std::string& owner = run->row().owner;
+    if (auto admitted = check_admission(owner); !admitted) {
+      return done(fail(std::move(admitted).error()));
+    }
+    ++creating_;
+    ++creating_by_owner_[owner];
+    runs_.emplace(run->row().id, run);
+    {
+      const std::lock_guard lock(mutex_);
+      live_.emplace(run->row().id, Visibility{run->row().tenant, owner});
+    }
+    auto created = [this, shared = loop, run, done](Result<store::Runs::Created> result) {
+      shared->post([this, run, done, result = std::move(result)] { admitted(run, done, result); });
+    };
+    store.create(run->row(), run->step_rows(), std::move(created));
+  }
+
+  void admitted(const RunPtr& run, const Done& done, const Result<store::Runs::Created>& created) {
+    --creating_;
+    const auto own = creating_by_owner_.find(run->row().owner);
+    if (--own->second == 0) creating_by_owner_.erase(own);
+    if (!created || created->existed) {
+      forget(*run);
+      if (!created) return done(fail(created.error()));
+      return done(Started{created->id, true});
+    }
+    queue_.push(run->row().owner, run);
+    done(Started{created->id, false});
+    if (is_draining()) return abandon_queued();
+    begin_queued();
+  }
+
+  void begin_queued() {
+    while (begun_ < options.active_runs) {
+      const auto run = queue_.pop();
+      if (!run) return;
+      ++begun_;
+      begun_ids_.insert((*run)->row().id);
+      (*run)->begin();
+    }
+  }
+
+  void stop_run(const RunPtr& run, const std::string& reason) {
+    if (begun_ids_.contains(run->row().id)) return run->cancel(reason);
+    const auto before = queue_.size();
+    queue_.remove_if([&](const RunPtr& queued) { return queued == run; });
+    if (queue_.size() != before) run->abandon(reason);
+  }
+
+  void abandon_queued() {
+    while (const auto run = queue_.pop()) (*run)->abandon("The server is stopping.");
+  }
+
+  void want_place(Run& run, std::size_t step, int attempt) override {
+    steps_.push(run.row().owner, {run.weak_from_this(), step, attempt});
+    loop->post([this] { give_places(); });
+  }
+
+  void free_place() override {
+    --running_steps_;
+    loop->post([this] { give_places(); });
+  }
+
+  void give_places() {
+    while (running_steps_ < options.active_steps) {
+      const auto next = steps_.pop();
+      if (!next) return;
+      const auto run = next->run.lock();
+      if (run && run->start(next->step, next->attempt)) ++running_steps_;
+    }
+  }
+
+  void publish(const RunEvent& event) override { watchers_.publish(event); }
+
+  void finished(Run& run) override {
+    if (begun_ids_.erase(run.row().id) != 0) --begun_;
+    forget(run);
+    begin_queued();
+  }
+
+  void forget(Run& run) {
+    const std::string id = run.row().id;
+    runs_.erase(id);
+    const std::lock_guard lock(mutex_);
+    live_.erase(id);
+    if (live_.empty()) idle_.notify_all();
+  }
+
+  mutable std::mutex mutex_;
+  std::condition_variable idle_;
+  std::unordered_map<std::string, Visibility> live_;  // every run that is not final
+  bool draining_ = false;
+
+  std::unordered_map<std::string, RunPtr> runs_;
+  FairQueue<RunPtr> queue_;
+  FairQueue<WaitingStep> steps_;
+  std::size_t creating_ = 0;
+  std::unordered_map<std::string, std::size_t> creating_by_owner_;
+  std::size_t begun_ = 0;
+  std::set<std::string> begun_ids_;
+  std::size_t running_steps_ = 0;
+  Watchers watchers_;
+  Descriptor lock_;
+  std::thread thread_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Embedded>> Embedded::open(EngineOptions options, store::Database& db,
+                                                 audit::Journal& journal, Launcher& launcher,
+                                                 const Clock& clock) {
+  Descriptor lock = TRY(recover(options, db, journal, clock));
+  auto engine = std::make_unique<EmbeddedEngine>(options, db, journal, launcher, clock);
+  TRY_VOID(engine->begin(std::move(lock)));
+  return engine;
+}
+
+}  // namespace kubiya::engine

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/environment.h"
+
+#include <algorithm>
+#include <array>
+
+namespace kubiya::engine {
+namespace {
+
+constexpr const char* kPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+std::vector<std::string> words(std::string_view text) {
+  std::vector<std::string> out;
+  for (std::size_t i = 0; i < text.size();) {
+    const auto begin = text.find_first_not_of(" \t\r\n", i);
+    if (begin == text.npos) break;
+    const auto end = std::min(text.find_first_of(" \t\r\n", begin), text.size());
+    out.emplace_back(text.substr(begin, end - begin));
+    i = end;
+  }
+  return out;
+}
+
+std::vector<std::string> shell_of(const workflow::Step& step) {
+  auto shell = words(step.shell);
+  if (shell.empty()) shell = {"sh"};
+  return shell;
+}
+
+bool is_shell(const std::string& program) {
+  static constexpr std::array<std::string_view, 6> kShells = {"sh",  "bash", "dash",
+                                                              "ash", "ksh",  "zsh"};
+  const std::string_view name = std::string_view(program).substr(program.rfind('/') + 1);
+  return std::find(kShells.begin(), kShells.end(), name) != kShells.end();
+}
+
+// `command` names it; else a "#!" line where no other shell was asked for; else the shell.
+std::vector<std::string> interpreter_of(const workflow::Step& step) {
+  if (auto named = words(step.command); !named.empty()) return named;
+  if (step.script.starts_with("#!") && (step.shell.empty() || step.shell == "sh")) {
+    const auto line = std::string_view(step.script).substr(2, step.script.find('\n') - 2);
+    if (auto named = words(line); !named.empty()) return named;
+  }
+  return shell_of(step);
+}
+
+void append_values(std::vector<std::string>& argv, const workflow::Pairs& params) {
+  for (const auto& [name, value] : params) argv.push_back(value);
+}
+
+void append_missing(workflow::Pairs& environment, workflow::Pairs extra) {
+  for (auto& entry : extra) environment.push_back(std::move(entry));
+}
+
+std::string directory_of(const RunFacts& run, const workflow::Step& step,
+                         const Variables& variables) {
+  if (step.dir.empty()) return run.directory;
+  std::string dir = workflow::expand(step.dir, variables.lookup());
+  return dir.starts_with('/') ? dir : run.directory + "/" + dir;
+}
+
+}  // namespace
+
+Variables::Variables(const RunFacts& run, const workflow::Definition& definition,
+                     const workflow::Step& step, const workflow::Pairs& params,
+                     const workflow::Pairs& outputs) {
+  const auto is_default = [&](const std::pair<std::string, std::string>& param) {
+    return std::any_of(definition.params.begin(), definition.params.end(), [&](const auto& known) {
+      return known.name == param.first && known.default_value == param.second;
+    });
+  };
+  set("PATH", kPath);
+  set("HOME", run.directory);
+  set("TMPDIR", run.directory);
+  set("LANG", "C.UTF-8");
+  set_own(run, step.name);
+  for (const auto& [name, value] : params) set(name, value);  // env entries may refer to them
+  set_expanded(definition.env);
+  for (const auto& param : params) {
+    if (is_default(param)) set(param.first, param.second);
+  }
+  set_expanded(step.env);
+  for (const auto& param : params) {
+    if (!is_default(param)) set(param.first, param.second);
+  }
+  for (const auto& [name, value] : outputs) set(name, value);
+  set_own(run, step.name);
+}
+
+void Variables::set_own(const RunFacts& run, const std::string& step) {
+  const PrincipalFacts& who = run.principal->facts();
+  if (who.api_key) {
+    set("KUBIYA_API_KEY", std::string(who.api_key->reveal()));
+  } else {
+    std::erase_if(variables_, [](const auto& entry) { return entry.first == "KUBIYA_API_KEY"; });
+  }
+  set("KUBIYA_SUBJECT", who.subject);
+  set("KUBIYA_ISSUER", who.issuer);
+  set("KUBIYA_TENANT", who.tenant);
+  set("KUBIYA_RUN_ID", run.run_id);
+  set("KUBIYA_INSTALLATION", run.installation_id);
+  set("DAG_NAME", run.workflow);
+  set("DAG_RUN_ID", run.run_id);
+  set("DAG_RUN_STEP_NAME", step);
+}
+
+void Variables::set(const std::string& name, std::string value) {
+  for (auto& entry : variables_) {
+    if (entry.first == name) {
+      entry.second = std::move(value);
+      return;
+    }
+  }
+  variables_.emplace_back(name, std::move(value));
+}
+
+void Variables::set_expanded(const workflow::Pairs& entries) {
+  for (const auto& [name, value] : entries) set(name, workflow::expand(value, lookup()));
+}
+
+std::optional<std::string> Variables::find(std::string_view name) const {
+  for (const auto& entry : variables_) {
+    if (entry.first == name) return entry.second;
+  }
+  return std::nullopt;
+}
+
+workflow::Lookup Variables::lookup() const {
+  return [this](std::string_view name) { return find(name); };
+}
+
+std::string script_path(const RunFacts& run, std::size_t position) {
+  return run.directory + "/.step-" + std::to_string(position);
+}
+
+Launchable launchable(const RunFacts& run, const workflow::Step& step, std::size_t position,
+                      const Variables& variables, const workflow::Pairs& params) {
+  Launchable out;
+  LaunchRequest& request = out.request;
+  request.directory = directory_of(run, step, variables);
+  request.environment = variables.all();
+  if (!step.script.empty()) {
+    request.argv = interpreter_of(step);
+    workflow::ShellText text{step.script, {}};
+    if (is_shell(request.argv.front())) {
+      text = workflow::prepare_shell(step.script, variables.lookup());
+    }
+    append_missing(request.environment, std::move(text.variables));
+    out.script = std::move(text.text);
+    request.argv.push_back(script_path(run, position));
+    append_values(request.argv, params);
+  } else if (!step.argv.empty()) {
+    for (const auto& word : step.argv) {
+      request.argv.push_back(workflow::expand(word, variables.lookup()));
+    }
+  } else {
+    auto text = workflow::prepare_shell(step.command, variables.lookup());
+    append_missing(request.environment, std::move(text.variables));
+    request.argv = shell_of(step);
+    request.argv.insert(request.argv.end(), {"-c", std::move(text.text), step.name});
+    append_values(request.argv, params);
+  }
+  return out;
+}
+
+LaunchRequest condition_command(const RunFacts& run, const std::string& command,
+                                const Variables& variables) {
+  auto text = workflow::prepare_shell(command, variables.lookup());
+  LaunchRequest request{{"sh", "-c", std::move(text.text)}, variables.all(), run.directory};
+  append_missing(request.environment, std::move(text.variables));
+  return request;
+}
+
+}  // namespace kubiya::engine

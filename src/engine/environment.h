@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a step is started with: environment, words, directory. Pure, but for
+// nothing: the script's file is written by the caller.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/principal.h"
+#include "engine/launcher.h"
+#include "workflow/definition.h"
+#include "workflow/expand.h"
+
+namespace kubiya::engine {
+
+// What is the same for all steps of a run.
+struct RunFacts {
+  std::string run_id;
+  std::string workflow;
+  std::string installation_id;
+  std::string directory;  // the run's private one
+  PrincipalPtr principal;
+};
+
+// The variables of one step, in the order of Dagu v1.17: a value given for this run wins over
+// the step's env, that over a param's default, that over the workflow's env. The server's own
+// variables (KUBIYA_*, DAG_*) cannot be replaced by any of them.
+class Variables {
+ public:
+  Variables(const RunFacts& run, const workflow::Definition& definition, const workflow::Step& step,
+            const workflow::Pairs& params, const workflow::Pairs& outputs);
+  // Each name once.
+  const workflow::Pairs& all() const { return variables_; }
+  std::optional<std::string> find(std::string_view name) const;
+  workflow::Lookup lookup() const;
+
+ private:
+  void set(const std::string& name, std::string value);
+  void set_expanded(const workflow::Pairs& entries);
+  void set_own(const RunFacts& run, const std::string& step);
+  workflow::Pairs variables_;
+};
+
+// Where the text of `step.script` has to be put before launching.
+std::string script_path(const RunFacts& run, std::size_t position);
+
+struct Launchable {
+  LaunchRequest request;
+  std::optional<std::string> script;  // to be written at script_path(), 0600
+};
+
+Launchable launchable(const RunFacts& run, const workflow::Step& step, std::size_t position,
+                      const Variables& variables, const workflow::Pairs& params);
+
+// `command` of a precondition without `expected`.
+LaunchRequest condition_command(const RunFacts& run, const std::string& command,
+                                const Variables& variables);
+
+}  // namespace kubiya::engine

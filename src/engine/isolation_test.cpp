@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a step gets from the server, and what is left of it: H1, H2, H7–H9, H11–H16,
+// H21–H27 of the threat catalogue, as far as they hold without a sandbox.
+#include <algorithm>
+#include <csignal>
+#include <sstream>
+
+#include "engine/leftovers.h"
+#include "engine/testing.h"
+
+namespace kubiya::engine {
+namespace {
+
+std::vector<std::string> sorted_lines(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  std::sort(lines.begin(), lines.end());
+  return lines;
+}
+
+bool is_alive(const std::string& pid) { return ::kill(std::stoi(pid), 0) == 0; }
+
+TEST_F(EngineTest, GivesAStepTheNamedEnvironmentOnly) {
+  ::setenv("SERVER_SECRET", "must not be seen", 1);
+  const auto done = run(R"(
+env:
+  - REGION: eu
+  - HOST: db.${REGION}.example
+steps:
+  - name: show
+    command: [env]
+    env: [{MODE: fast}]
+)",
+                        {{"WHO", "world"}});
+  ::unsetenv("SERVER_SECRET");
+  const std::string directory = options.work_directory + "/" + done.run.id;
+  std::vector<std::string> expected = {
+      "DAG_NAME=test",
+      "DAG_RUN_ID=" + done.run.id,
+      "DAG_RUN_STEP_NAME=show",
+      "HOME=" + directory,
+      "HOST=db.eu.example",
+      "KUBIYA_API_KEY=[redacted]",
+      "KUBIYA_INSTALLATION=" + options.installation_id,
+      "KUBIYA_ISSUER=https://issuer.example",
+      "KUBIYA_RUN_ID=" + done.run.id,
+      "KUBIYA_SUBJECT=ada",
+      "KUBIYA_TENANT=acme",
+      "LANG=C.UTF-8",
+      "MODE=fast",
+      "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+      "REGION=eu",
+      "TMPDIR=" + directory,
+      "WHO=world"};
+  EXPECT_EQ(sorted_lines(done.text("stdout")), expected);
+}
+
+TEST_F(EngineTest, GivesTheStepThePersonsOwnKeyAndKeepsItOutOfEveryRecord) {
+  const auto done = run(R"(
+steps:
+  - name: check
+    command: |
+      test "$KUBIYA_API_KEY" = kb-secret-0123456789 && echo "the key is $KUBIYA_API_KEY"
+      printf kb-secret; sleep 0.3; printf -- '-0123456789\n'
+    output: OUT
+)");
+  EXPECT_EQ(done.run.status, "finished");
+  EXPECT_EQ(done.text("stdout"), "the key is [redacted]\n[redacted]\n");
+  EXPECT_EQ(done.step("check").output.find("kb-secret"), std::string::npos);
+  EXPECT_EQ(done.run.outputs.find("kb-secret"), std::string::npos);
+}
+
+// The parser refuses such a definition; the engine does not rely on it.
+TEST_F(EngineTest, SetsNoKeyWhenThePersonHasNone) {
+  auto request = start_of("steps: [{name: a, command: 'echo [$KUBIYA_API_KEY] $KUBIYA_SUBJECT'}]");
+  request.definition.env = {{"KUBIYA_API_KEY", "forged"}, {"KUBIYA_SUBJECT", "forged"}};
+  const auto started = start(std::move(request), permit_for("ada", "acme", ""));
+  EXPECT_EQ(ended(started->run_id).text("stdout"), "[] ada\n");
+}
+
+TEST_F(EngineTest, RanksValuesAsDaguDoes) {
+  const std::string text = R"(
+params: [{A: default}, {B: default}]
+env: [{A: workflow}, {B: workflow}, {C: workflow}]
+steps:
+  - name: a
+    command: echo $A $B $C
+    env: [{A: step}, {B: step}]
+)";
+  EXPECT_EQ(run(text, {{"A", "given"}, {"B", "default"}}).text("stdout"), "given step workflow\n");
+}
+
+TEST_F(EngineTest, StartsAStepInAKnownState) {
+  ::signal(SIGPIPE, SIG_IGN);
+  const auto done = run(R"(
+steps:
+  - name: fds
+    command: [ls, /proc/self/fd]
+  - name: state
+    command: |
+      umask; ulimit -c; pwd; readlink /proc/self/fd/0; stat -c %a .
+      grep -E '^(NoNewPrivs|SigIgn|SigBlk)' /proc/self/status
+      test $(cut -d' ' -f6 /proc/$$/stat) = $$ && echo own session
+)");
+  EXPECT_EQ(done.text("stdout", "fds"), "0\n1\n2\n3\n") << "3 is ls reading the directory";
+  EXPECT_EQ(done.text("stdout", "state"),
+            "0077\n0\n" + options.work_directory + "/" + done.run.id +
+                "\n/dev/null\n700\n"
+                "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\nNoNewPrivs:\t1\n"
+                "own session\n");
+}
+
+class HostileValues : public EngineTest, public testing::WithParamInterface<std::string> {};
+
+TEST_P(HostileValues, ArriveByteExact) {
+  const auto done = run(R"(
+steps:
+  - name: by variable
+    command: printf '%s' "$VALUE"
+  - name: by position
+    command: printf '%s' "$1"
+  - name: by word
+    command: [printf, '%s', '${VALUE}']
+  - name: by script
+    script: |
+      printf '%s' "${VALUE}" "$1"
+)",
+                        {{"VALUE", GetParam()}});
+  EXPECT_EQ(done.run.status, "finished");
+  EXPECT_EQ(done.text("stdout", "by variable"), GetParam());
+  EXPECT_EQ(done.text("stdout", "by position"), GetParam());
+  EXPECT_EQ(done.text("stdout", "by word"), GetParam());
+  EXPECT_EQ(done.text("stdout", "by script"), GetParam() + GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(Strings, HostileValues,
+                         testing::Values("; touch pwned", "`id`", "$(id)", "&& id", "| id",
+                                         "a\nb\n", "'\"'\"", "*", "~", "../..", "-rf",
+                                         "--upload-pack=x", "${HOME}", "$HOME", "$$", "\\n\\0",
+                                         "ünïcode \xF0\x9F\x98\x80 \xE2\x80\xAE", "\x1b[31m",
+                                         "data: x\n\nevent: y\n\n", "{\"jsonrpc\":\"2.0\"}", "%s%n",
+                                         "!history"));
+
+TEST_F(EngineTest, RecordsExitCodesAndSignals) {
+  struct Row {
+    const char* command;
+    int code;
+    const char* reason;
+  };
+  for (const Row& row :
+       {Row{"exit 1", 1, "exit code 1"}, Row{"exit 255", 255, "exit code 255"},
+        Row{"kill -KILL $$", 137, "killed by signal 9 (SIGKILL)"},
+        Row{"kill -TERM $$", 143, "killed by signal 15 (SIGTERM)"},
+        Row{"kill -SEGV $$", 139, "killed by signal 11 (SIGSEGV)"},
+        Row{"exit 137", 137, "exit code 137"}, Row{"no-such-command-here", 127, "exit code 127"}}) {
+    const auto done = run("steps: [{name: a, command: '" + std::string(row.command) + "'}]");
+    EXPECT_EQ(done.step("a").exit_code, row.code) << row.command;
+    EXPECT_EQ(done.step("a").reason, row.reason) << row.command;
+    EXPECT_EQ(done.run.status, "failed") << row.command;
+  }
+}
+
+TEST_F(EngineTest, SaysInPlainWordsWhyNothingStarted) {
+  struct Row {
+    const char* step;
+    const char* reason;
+  };
+  for (const Row& row :
+       {Row{"command: [kubectl-of-nobody, get]", "command not found: kubectl-of-nobody"},
+        Row{"command: [/etc/passwd]", "permission denied: /etc/passwd"},
+        Row{"command: [./missing]", "command not found: ./missing"},
+        Row{"command: echo\n    dir: /no/such",
+            "cannot enter the directory /no/such: No such file "
+            "or directory"},
+        Row{"command: echo\n    shell: no-such-shell", "command not found: no-such-shell"}}) {
+    const auto done = run("steps:\n  - name: a\n    " + std::string(row.step) + "\n");
+    EXPECT_EQ(done.step("a").reason, row.reason);
+    EXPECT_EQ(done.step("a").status, "failed");
+    EXPECT_EQ(done.text("system"), std::string(row.reason) + "\n");
+  }
+}
+
+TEST_F(EngineTest, RunsScriptsByTheirInterpreter) {
+  const auto done = run(R"(
+steps:
+  - name: by line
+    script: |
+      #!/usr/bin/env bash
+      x=(a b); echo "${#x[@]} $0"
+  - name: by command
+    command: sed -n p
+    script: |
+      anything
+  - name: in a directory
+    dir: deep/${DAG_NAME}
+    command: pwd
+    preconditions: [{condition: mkdir -p deep/test}]
+)");
+  EXPECT_TRUE(done.text("stdout", "by line").starts_with("2 ")) << done.text("stdout");
+  EXPECT_EQ(done.text("stdout", "by command"), "anything\n");
+  EXPECT_TRUE(done.text("stdout", "in a directory").ends_with("/deep/test\n"));
+}
+
+TEST_F(EngineTest, DropsAndCountsOutputOverTheLimit) {
+  options.output_bytes = 10'000;
+  const auto done = run(R"(
+steps:
+  - name: flood
+    command: head -c 3000000 /dev/zero | tr '\0' x; head -c 20000 /dev/zero | tr '\0' y >&2
+)");
+  EXPECT_EQ(done.run.status, "finished");
+  EXPECT_EQ(done.text("stdout"), std::string(10'000, 'x'));
+  EXPECT_EQ(done.text("stderr"), std::string(10'000, 'y'));
+  EXPECT_EQ(done.text("system"),
+            "2990000 bytes of stdout were dropped: over the limit of 10000 bytes.\n"
+            "10000 bytes of stderr were dropped: over the limit of 10000 bytes.\n");
+}
+
+TEST_F(EngineTest, MakesInvalidUtf8Printable) {
+  const auto done = run(R"(
+steps:
+  - name: bytes
+    command: printf 'a\377b\303'; sleep 0.3; printf '\274c\300'
+    output: OUT
+)");
+  EXPECT_EQ(done.text("stdout"),
+            "a\xEF\xBF\xBD"
+            "b\xC3\xBC"
+            "c\xEF\xBF\xBD");
+  EXPECT_EQ(done.step("bytes").output, done.text("stdout"));
+}
+
+TEST_F(EngineTest, EndsAStepWhoseGrandchildHoldsThePipe) {
+  const auto done = run(R"(
+steps:
+  - name: background
+    command: sleep 60 & echo $! ; exit 0
+)");
+  EXPECT_EQ(done.run.status, "finished");
+  const auto pid = done.text("stdout");
+  EXPECT_TRUE(eventually([&] { return !is_alive(pid); }));
+}
+
+TEST_F(EngineTest, KillsADaemonThatLeftItsSession) {
+  const auto done = run(R"(
+steps:
+  - name: daemon
+    command: |
+      setsid sh -c 'trap "" TERM HUP; echo $$ > pid; exec sleep 61' > /dev/null 2>&1 < /dev/null &
+      while ! test -s pid; do sleep 0.05; done
+      cat pid
+)");
+  EXPECT_EQ(done.run.status, "finished");
+  const auto pid = done.text("stdout");
+  EXPECT_TRUE(eventually([&] { return !is_alive(pid); }));
+}
+
+TEST_F(EngineTest, KillsAStoppedStep) {
+  const auto done = run(R"(
+steps:
+  - name: stopped
+    command: kill -STOP $$
+    timeoutSec: 1
+)");
+  EXPECT_EQ(done.run.status, "failed");
+  EXPECT_EQ(done.step("stopped").reason, "timed out after 1 s");
+}
+
+TEST_F(EngineTest, RemovesDirectoriesThatStepsMadeUnreadable) {
+  const auto done = run("steps: [{name: a, command: 'mkdir -p x/y; touch x/y/z; chmod 0 x/y x'}]");
+  EXPECT_EQ(done.run.status, "finished");
+  EXPECT_TRUE(eventually([&] { return directories() == 0; }));
+}
+
+TEST_F(EngineTest, KeepsSecretParametersOutOfRecords) {
+  const auto done = run(R"(
+params: {TOKEN: {secret: true}}
+steps: [{name: a, command: 'echo $TOKEN'}]
+)",
+                        {{"TOKEN", "hunter2hunter2"}});
+  EXPECT_EQ(done.run.params, R"({"TOKEN":"[redacted]"})");
+  EXPECT_EQ(done.text("stdout"), "[redacted]\n");
+}
+
+TEST_F(EngineTest, KillsLeftoversOfThisInstallationOnly) {
+  const auto sleeper = [&](const std::string& installation) {
+    return *launcher->launch({{"sleep", "62"},
+                              {{"PATH", "/usr/bin:/bin"}, {"KUBIYA_INSTALLATION", installation}},
+                              "/tmp"});
+  };
+  const auto ours = sleeper("ours-1");
+  const auto others = sleeper("ours-12");
+  EXPECT_EQ(kill_leftovers("ours-1"), 1u);
+  EXPECT_EQ(kill_leftovers(""), 0u);
+  EXPECT_TRUE(eventually([&] { return ours->reap().has_value(); }));
+  EXPECT_FALSE(others->reap()) << "still running";
+  others->signal_group(SIGKILL);
+  EXPECT_TRUE(eventually([&] { return others->reap().has_value(); }));
+}
+
+}  // namespace
+}  // namespace kubiya::engine

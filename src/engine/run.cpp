@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/run.h"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/log.h"
+#include "engine/step_state.h"
+
+namespace kubiya::engine {
+namespace {
+
+using workflow::RunStatus;
+using workflow::StepStatus;
+
+std::vector<Secret> secrets_of(const StartRun& request, const RunFacts& facts) {
+  std::vector<Secret> secrets;
+  if (const auto& key = facts.principal->facts().api_key) secrets.push_back(*key);
+  for (const auto& param : request.definition.params) {
+    if (!param.secret) continue;
+    for (const auto& [name, value] : request.params) {
+      if (name == param.name) secrets.emplace_back(value);
+    }
+  }
+  return secrets;
+}
+
+bool is_final_step(StepStatus status) {
+  return status != StepStatus::not_started && status != StepStatus::running;
+}
+
+}  // namespace
+
+Run::Run(RunHost& host, StartRun request, RunFacts facts, store::RunRow row)
+    : host_(host),
+      loop_(host.loop),
+      request_(std::move(request)),
+      facts_(std::move(facts)),
+      row_(std::move(row)),
+      plan_(request_.definition),
+      secrets_(secrets_of(request_, facts_)) {
+  for (std::size_t i = 0; i < plan_.size(); ++i) {
+    store::StepRow step;
+    step.run_id = row_.id;
+    step.position = static_cast<int>(i);
+    step.name = plan_.step(i).name;
+    step.status = to_string(StepStatus::not_started);
+    steps_.push_back(std::make_unique<StepState>(std::move(step), host_.options.output_bytes));
+  }
+}
+
+Run::~Run() {
+  loop_->cancel(deadline_);
+  for (const auto& step : steps_) {
+    loop_->cancel(step->retry_timer);
+    if (step->attempt) loop_->cancel(step->attempt->flush_timer);
+  }
+}
+
+std::vector<store::StepRow> Run::step_rows() const {
+  std::vector<store::StepRow> rows;
+  for (const auto& step : steps_) rows.push_back(step->row);
+  return rows;
+}
+
+store::Database::Done Run::on_loop(std::function<void(Run&, Result<>)> then) {
+  return [loop = loop_, weak = weak_from_this(), then = std::move(then)](Result<> result) {
+    loop->post([weak, then, result = std::move(result)] {
+      if (const auto run = weak.lock()) then(*run, result);
+    });
+  };
+}
+
+void Run::save_step(std::size_t step, std::function<void(Run&, Result<>)> then) {
+  host_.store.set_step(steps_[step]->row, on_loop(std::move(then)));
+}
+
+void Run::publish(RunEvent::Kind kind, std::string step, std::string status, std::string text) {
+  RunEvent event{kind, row_.id, std::move(step), std::move(status), std::move(text), 0, 0};
+  for (std::size_t i = 0; i < plan_.size(); ++i) {
+    if (plan_.is_handler(i)) continue;
+    ++event.steps_total;
+    if (is_final_step(plan_.step_status(i))) ++event.steps_done;
+  }
+  host_.publish(event);
+}
+
+void Run::begin() {
+  preparing_ = true;
+  row_.status = to_string(RunStatus::running);
+  row_.started_ms = now_ms();
+  host_.store.set_run(row_.id, row_.status, "", row_.started_ms, 0, "",
+                      on_loop([](Run& run, const Result<>& saved) {
+                        if (!saved) run.storage_failed(saved.error());
+                        run.prepare();
+                      }));
+}
+
+void Run::prepare() {
+  if (!storage_failed_) publish(RunEvent::Kind::run_started, "", row_.status, "");
+  if (::mkdir(facts_.directory.c_str(), 0700) != 0) {
+    plan_.cancel();
+    return finish_as(RunStatus::failed,
+                     std::string("The run's directory cannot be made: ") + std::strerror(errno));
+  }
+  if (const auto timeout = request_.definition.timeout; timeout.count() > 0) {
+    deadline_ = loop_->after(timeout, [this] {
+      plan_.time_out();
+      if (stopping_ == Stopping::no) stopping_ = Stopping::steps;
+      stop_steps();
+      advance();
+    });
+  }
+  if (stopping_ != Stopping::no) {
+    preparing_ = false;
+    return advance();
+  }
+  static const workflow::Step kNoStep;
+  auto variables = std::make_shared<const Variables>(facts_, request_.definition, kNoStep,
+                                                     request_.params, workflow::Pairs{});
+  check(request_.definition.preconditions, 0, true, std::move(variables), condition_,
+        [this](bool met) {
+          condition_.reset();
+          preparing_ = false;
+          if (!met && stopping_ == Stopping::no) plan_.preconditions_unmet();
+          advance();
+        });
+}
+
+bool Run::is_stopping(std::size_t step) const {
+  if (storage_failed_ || stopping_ == Stopping::handlers_too) return true;
+  return stopping_ == Stopping::steps && !plan_.is_handler(step);
+}
+
+// Rows of steps that ended without running.
+void Run::settle() {
+  for (const std::size_t step : plan_.settled()) record_settled(step);
+}
+
+void Run::record_settled(std::size_t step) {
+  store::StepRow& row = steps_[step]->row;
+  const auto status = plan_.step_status(step);
+  if (steps_[step]->attempt || !is_final_step(status) || row.status == to_string(status)) return;
+  row.status = to_string(status);
+  row.finished_ms = now_ms();
+  loop_->cancel(steps_[step]->retry_timer);
+  save_step(step, [step](Run& run, const Result<>& saved) {
+    if (!saved) return run.storage_failed(saved.error());
+    const store::StepRow& done = run.steps_[step]->row;
+    run.publish(RunEvent::Kind::step_finished, done.name, done.status, done.reason);
+  });
+}
+
+void Run::advance() {
+  if (preparing_ || finishing_) return;
+  settle();
+  for (const auto& launch : plan_.next()) {
+    waiting_.insert(launch.step);
+    host_.want_place(*this, launch.step, launch.attempt);
+  }
+  settle();
+  if (plan_.complete()) finish();
+}
+
+bool Run::start(std::size_t step, int attempt) {
+  if (waiting_.erase(step) == 0) return false;
+  StepState& state = *steps_[step];
+  state.has_place = true;
+  state.attempt = std::make_unique<Attempt>(attempt, secrets_);
+  state.row.status = to_string(StepStatus::running);
+  state.row.attempt = attempt;
+  state.row.exit_code.reset();
+  state.row.reason.clear();
+  if (attempt == 1) state.row.started_ms = now_ms();
+  save_step(step, [step](Run& run, const Result<>& saved) {
+    if (!saved) run.storage_failed(saved.error());
+    run.intent_durable(step);
+  });
+  return true;
+}
+
+void Run::stop_steps() {
+  if (condition_) condition_->stop(StopReason::canceled);
+  for (std::size_t i = 0; i < steps_.size(); ++i) {
+    if (!is_stopping(i)) continue;
+    loop_->cancel(steps_[i]->retry_timer);
+    if (steps_[i]->attempt && steps_[i]->attempt->execution) {
+      steps_[i]->attempt->execution->stop(StopReason::canceled);
+    }
+  }
+  const auto waiting = waiting_;
+  for (const std::size_t step : waiting) {
+    if (!is_stopping(step) || waiting_.erase(step) == 0) continue;
+    conclude(step, {workflow::AttemptResult::Kind::canceled, 0, {}}, "canceled");
+  }
+}
+
+void Run::cancel(const std::string& reason) {
+  if (finishing_) return;
+  if (stop_reason_.empty()) stop_reason_ = reason;
+  stopping_ = stopping_ == Stopping::no ? Stopping::steps : Stopping::handlers_too;
+  plan_.cancel();
+  stop_steps();
+  advance();
+}
+
+void Run::abandon(const std::string& reason) {
+  plan_.cancel();
+  finish_as(RunStatus::canceled, reason);
+}
+
+// Nothing more is started: what cannot be recorded must not happen.
+void Run::storage_failed(const Error& error) {
+  if (storage_failed_) return;
+  storage_failed_ = true;
+  log::error("a run's state could not be stored", {{"run", row_.id}, {"detail", error.detail}});
+  cancel("The run's state could not be stored.");
+}
+
+void Run::finish() {
+  const RunStatus status = plan_.status();
+  const bool stopped = status == RunStatus::canceled && !stop_reason_.empty();
+  finish_as(status, stopped ? stop_reason_ : plan_.reason());
+}
+
+void Run::finish_as(RunStatus status, std::string reason) {
+  if (finishing_) return;
+  finishing_ = true;
+  loop_->cancel(deadline_);
+  for (std::size_t i = 0; i < steps_.size(); ++i) record_settled(i);
+  row_.status = to_string(status);
+  row_.reason = Scrubber(secrets_).whole(reason);
+  row_.finished_ms = now_ms();
+  row_.outputs = outputs_json();
+  host_.worker.add([directory = facts_.directory] { remove_directory(directory); });
+  host_.store.set_run(row_.id, row_.status, row_.reason, row_.started_ms, row_.finished_ms,
+                      row_.outputs, on_loop([](Run& run, const Result<>& saved) {
+                        if (saved) return run.told_final(run.row_.status, run.row_.reason);
+                        // The next start finds it unfinished and calls it so, too.
+                        run.told_final(std::string(to_string(RunStatus::interrupted)),
+                                       "The run's end could not be stored.");
+                      }));
+}
+
+void Run::told_final(const std::string& status, const std::string& reason) {
+  host_.journal.run_finished({row_.id, row_.workflow, row_.tenant, row_.issuer, row_.subject,
+                              row_.key_fingerprint, row_.request_id, status, reason});
+  const auto self = shared_from_this();
+  // Whoever is told finds the run no longer active.
+  host_.finished(*this);
+  publish(RunEvent::Kind::run_finished, "", status, reason);
+}
+
+std::string Run::outputs_json() const {
+  json::object outputs;
+  const Scrubber scrubber(secrets_);
+  for (std::size_t i = 0; i < steps_.size(); ++i) {
+    if (steps_[i]->value) outputs[plan_.step(i).output] = scrubber.whole(*steps_[i]->value);
+  }
+  return to_json(outputs);
+}
+
+}  // namespace kubiya::engine

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One run from its first step to its end. The plan says what comes next; here it is
+// made durable, started, watched and concluded. Loop thread only.
+//
+// Order on disk: the store's writes are committed in the order they are handed in, so
+// a step's intent, whose durability its process waits for, implies the ends of all
+// steps it depends on.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "engine/backend.h"
+#include "engine/embedded.h"
+#include "engine/environment.h"
+#include "engine/execution.h"
+#include "engine/loop.h"
+#include "engine/scrub.h"
+#include "engine/worker.h"
+#include "store/store.h"
+#include "workflow/plan.h"
+
+namespace kubiya::engine {
+
+class Run;
+
+// What a run asks of the engine. Lives as long as the loop runs.
+class RunHost {
+ public:
+  RunHost(const EngineOptions& o, store::Database& db, audit::Journal& j, Launcher& l,
+          const Clock& c)
+      : options(o), store(db), journal(j), launcher(l), clock(c) {}
+  virtual ~RunHost() = default;
+  // Calls run.start(step, attempt) when one of the engine's places for steps is free.
+  virtual void want_place(Run& run, std::size_t step, int attempt) = 0;
+  virtual void free_place() = 0;
+  virtual void publish(const RunEvent& event) = 0;
+  // The run is final; its last event comes after this.
+  virtual void finished(Run& run) = 0;
+
+  const EngineOptions options;
+  store::Runs store;
+  audit::Journal& journal;
+  Launcher& launcher;
+  const Clock& clock;
+  // Shared with callbacks of the store, which may come after the engine's end.
+  const std::shared_ptr<Loop> loop = std::make_shared<Loop>();
+  Worker worker;
+};
+
+class Run : public std::enable_shared_from_this<Run> {
+ public:
+  Run(RunHost& host, StartRun request, RunFacts facts, store::RunRow row);
+  ~Run();
+
+  const store::RunRow& row() const { return row_; }
+  std::vector<store::StepRow> step_rows() const;
+
+  void begin();
+  // False when the step no longer wants the place.
+  bool start(std::size_t step, int attempt);
+  // The first time steps are stopped and the handlers run; the second time these are stopped too.
+  void cancel(const std::string& reason);
+  // Instead of begin(), for a run that is still queued.
+  void abandon(const std::string& reason);
+
+ private:
+  struct Attempt;
+  struct StepState;
+  using Verdict = std::function<void(bool met)>;
+
+  // run.cpp: the course of the run
+  void prepare();
+  void advance();
+  void settle();
+  void record_settled(std::size_t step);
+  void stop_steps();
+  void finish();
+  void finish_as(workflow::RunStatus status, std::string reason);
+  void told_final(const std::string& status, const std::string& reason);
+  void storage_failed(const Error& error);
+  bool is_stopping(std::size_t step) const;
+  std::string outputs_json() const;
+  void publish(RunEvent::Kind kind, std::string step, std::string status, std::string text);
+  std::int64_t now_ms() const { return unix_ms(host_.clock.wall()); }
+  // Calls `then` on the loop, if the run still exists.
+  store::Database::Done on_loop(std::function<void(Run&, Result<>)> then);
+  void save_step(std::size_t step, std::function<void(Run&, Result<>)> then);
+
+  // attempt.cpp: one attempt of one step
+  void intent_durable(std::size_t step);
+  void launch(std::size_t step);
+  void output(std::size_t step, Stream stream, std::string_view bytes);
+  void capture(std::size_t step, std::string_view bytes);
+  void flush(std::size_t step);
+  void append(std::size_t step, const char* stream, std::string text);
+  void append_dropped(std::size_t step, const char* stream, std::size_t bytes);
+  void ended(std::size_t step, const Execution::End& end);
+  void conclude(std::size_t step, const workflow::AttemptResult& result, std::string reason);
+  // What every process of a step has in its environment.
+  workflow::Pairs marks(const std::string& step) const;
+  workflow::Pairs visible_outputs(std::size_t step) const;
+  void check(const std::vector<workflow::Precondition>& conditions, std::size_t next, bool met,
+             std::shared_ptr<const Variables> variables, std::unique_ptr<Execution>& place,
+             Verdict verdict);
+
+  RunHost& host_;
+  const std::shared_ptr<Loop> loop_;
+  const StartRun request_;
+  const RunFacts facts_;
+  store::RunRow row_;
+  workflow::Plan plan_;
+  const std::vector<Secret> secrets_;
+  std::vector<std::unique_ptr<StepState>> steps_;
+  std::set<std::size_t> waiting_;         // for a place
+  std::unique_ptr<Execution> condition_;  // of the run itself
+  Loop::Id deadline_ = 0;
+  enum class Stopping { no, steps, handlers_too } stopping_ = Stopping::no;
+  std::string stop_reason_;
+  bool preparing_ = false;
+  bool storage_failed_ = false;
+  bool finishing_ = false;
+};
+
+}  // namespace kubiya::engine

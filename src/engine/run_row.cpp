@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/run_row.h"
+
+#include <algorithm>
+
+#include "base/encoding.h"
+#include "base/json.h"
+#include "crypto/digest.h"
+#include "workflow/expand.h"
+#include "workflow/plan.h"
+
+namespace kubiya::engine {
+namespace {
+
+bool is_secret(const workflow::Definition& definition, const std::string& name) {
+  return std::any_of(definition.params.begin(), definition.params.end(),
+                     [&](const auto& param) { return param.secret && param.name == name; });
+}
+
+std::string params_json(const StartRun& request) {
+  json::object params;
+  for (const auto& [name, value] : request.params) {
+    params[name] = is_secret(request.definition, name) ? "[redacted]" : value;
+  }
+  return to_json(params);
+}
+
+// Length-prefixed, so that no two calls look alike.
+std::string call_digest(const StartRun& request) {
+  std::string text;
+  const auto add = [&text](const std::string& part) {
+    text += std::to_string(part.size()) + ":" + part;
+  };
+  add(request.workflow.name);
+  for (const auto& [name, value] : request.params) {
+    add(name);
+    add(value);
+  }
+  return hex(crypto::view(crypto::sha256(text)));
+}
+
+}  // namespace
+
+Result<> check_params(const workflow::Pairs& params) {
+  for (const auto& [name, value] : params) {
+    if (!workflow::is_env_name(name) || workflow::is_dangerous_env_name(name)) {
+      return fail(Code::invalid, "A parameter may not have the name " + printable(name) + ".");
+    }
+    if (value.find('\0') != value.npos || !is_utf8(value)) {
+      return fail(Code::invalid, "The parameter " + name + " is not text.");
+    }
+  }
+  return {};
+}
+
+store::RunRow run_row(const RunFacts& facts, const StartRun& request, const std::string& request_id,
+                      std::int64_t now_ms) {
+  const PrincipalFacts& who = facts.principal->facts();
+  store::RunRow row;
+  row.id = facts.run_id;
+  row.tenant = who.tenant;
+  row.owner = facts.principal->owner();
+  row.issuer = who.issuer;
+  row.subject = who.subject;
+  row.display_name = who.display_name;
+  row.client = who.client;
+  row.key_fingerprint = who.key_fingerprint;
+  row.workflow = request.workflow.name;
+  row.digest = request.workflow.digest;
+  row.definition = request.workflow.text;
+  row.params = params_json(request);
+  row.status = to_string(workflow::RunStatus::queued);
+  row.request_id = request_id;
+  row.idempotency_key = request.idempotency_key;
+  if (request.idempotency_key) row.idempotency_digest = call_digest(request);
+  row.created_ms = now_ms;
+  return row;
+}
+
+RunEvent final_event(const store::RunRow& run, const std::vector<store::StepRow>& steps) {
+  RunEvent event{RunEvent::Kind::run_finished, run.id, "", run.status, run.reason, 0, 0};
+  event.steps_total = static_cast<int>(steps.size());
+  event.steps_done =
+      static_cast<int>(std::count_if(steps.begin(), steps.end(), [](const auto& step) {
+        const auto status = workflow::step_status(step.status);
+        return status && *status != workflow::StepStatus::not_started &&
+               *status != workflow::StepStatus::running;
+      }));
+  return event;
+}
+
+}  // namespace kubiya::engine

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One client connection. Everything here runs on the connection's loop, but for
+// the functions of Responder::Impl and what is marked otherwise.
+//
+//   handshake → idle → head → [admission] → body → exchange | stream → idle …
+//                                                      └→ closing → lingering → closed
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "http/chunked.h"
+#include "http/loop.h"
+#include "http/message.h"
+#include "http/parse.h"
+#include "http/transport.h"
+
+namespace kubiya::http {
+
+// Shared by a connection and the EventStream that writes to it, from any thread.
+struct StreamLink {
+  std::atomic<bool> open{true};
+  std::atomic<std::size_t> posted{0};   // bytes on their way to the loop
+  std::atomic<std::size_t> backlog{0};  // bytes at the loop, not yet taken by the kernel
+};
+
+class Connection final : public std::enable_shared_from_this<Connection>, public Responder::Impl {
+ public:
+  Connection(std::shared_ptr<Loop> loop, Transport transport, const Address& peer);
+
+  void start();
+  void sweep(Mono now);
+  void begin_drain();
+  void end_drain();
+  void close();  // at once; running operations are aborted
+
+  std::size_t slot() const { return slot_; }
+  void set_slot(std::size_t slot) { slot_ = slot; }
+  const Address& peer() const { return peer_; }
+
+  // Responder::Impl, on any thread.
+  void send(Response&& response) override;
+  EventStream stream(Response&& head) override;
+  bool open() const override { return !gone_.load(std::memory_order_relaxed); }
+  void post(std::function<void()> work) override { loop_->post(std::move(work)); }
+  void release() override;
+
+  // Of the stream that `link` names; ignored when it is no longer the current one.
+  Loop& loop() { return *loop_; }
+  void stream_write(const std::shared_ptr<StreamLink>& link, std::string_view bytes);
+  void stream_end(const std::shared_ptr<StreamLink>& link);
+  void stream_cut(const std::shared_ptr<StreamLink>& link);
+  void admitted(std::unique_ptr<Response> refusal);
+
+ private:
+  enum class Phase {
+    handshake,
+    idle,
+    head,
+    admission,
+    body,
+    exchange,
+    stream,
+    closing,
+    lingering,
+    closed
+  };
+  enum class Reading { no, waiting, input, body };
+  // Bytes received and not yet used are [begin, end). The views of the request being served
+  // point below `begin`, so nothing moves while one is.
+  struct Input {
+    Block data;
+    std::size_t capacity = 0;
+    std::size_t begin = 0;
+    std::size_t end = 0;
+    std::string_view view() const { return {data.get() + begin, end - begin}; }
+    std::size_t space() const { return capacity - end; }
+  };
+
+  // connection.cpp: bytes in and out, timeouts, the end.
+  void arm_read();
+  void read_more();
+  void on_read(ErrorCode error, std::size_t count);
+  void on_end_of_input(ErrorCode error);
+  void make_room();
+  void release_buffers();
+  void flush();
+  void write_more();
+  void on_written(ErrorCode error, std::size_t count);
+  void linger();
+  void enter(Phase phase);
+
+  // connection_request.cpp: from bytes to a call of the handler, and back to the next.
+  void pump();
+  bool step();
+  bool read_head();
+  bool begin_request();
+  void describe_request();
+  bool begin_body();
+  bool ask_admission();
+  void start_body();
+  bool read_body();
+  bool take_chunked_body();
+  bool take_counted_body();
+  void dispatch();
+  void answer_self(const Response& response);
+  void refuse(Fault fault);
+  void answer(Response&& response);
+  void begin_stream(Response&& head, std::shared_ptr<StreamLink> link);
+  void finish_exchange(bool close_after);
+  void advance();
+  bool last_answer() const;
+  void publish_backlog();
+
+  const std::shared_ptr<Loop> loop_;
+  Transport transport_;
+  const Address peer_;
+  std::size_t slot_ = 0;
+
+  Phase phase_ = Phase::handshake;
+  Reading reading_ = Reading::no;
+  bool writing_ = false;
+  bool pumping_ = false;
+  bool eof_ = false;
+  bool close_after_ = false;
+  bool trusted_ = false;
+  bool admitted_ = false;
+  bool release_asked_ = false;  // the running read is cancelled to give its buffer back
+  std::atomic<bool> gone_{false};
+
+  Mono since_{};           // start of the phase
+  Mono write_progress_{};  // last time the kernel took bytes
+  Mono last_event_{};
+
+  Input in_;
+  Block head_block_;         // the head's bytes, where a body needed a block of its own
+  std::size_t body_at_ = 0;  // where body bytes begin in `in_`
+  std::size_t scanned_ = 0;  // bytes of an incomplete head that were looked at
+  std::string out_;          // not yet handed to the kernel
+  std::string sending_;      // being written, from sent_ on
+  std::size_t sent_ = 0;
+
+  Head head_;
+  Request request_;
+  std::string_view cors_origin_;
+  ChunkedDecoder chunks_;
+  std::string body_;  // of a request that does not fit into `in_`
+  std::size_t body_size_ = 0;
+  std::size_t body_received_ = 0;
+  std::shared_ptr<StreamLink> link_;
+
+  // The next request may be parsed when this one is answered and its Responder gone.
+  static constexpr unsigned kReleased = 1;
+  static constexpr unsigned kAnswered = 2;
+  std::atomic<unsigned> exchange_state_{0};
+};
+
+}  // namespace kubiya::http

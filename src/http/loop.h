@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One event loop: its io_context, its listening sockets, its connections and the
+// one coarse timer that enforces every timeout of theirs.
+#pragma once
+
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "base/clock.h"
+#include "http/render.h"
+#include "http/shared.h"
+#include "http/transport.h"
+
+namespace kubiya::http {
+
+class Connection;
+
+inline constexpr std::size_t kBlockBytes = 8 * 1024;
+using Block = std::unique_ptr<char[]>;
+
+class Loop : public std::enable_shared_from_this<Loop> {
+ public:
+  Loop(int index, std::shared_ptr<Shared> shared);
+  ~Loop();
+
+  // Any thread.
+  void post(std::function<void()> work);  // dropped once the loop has ended
+  bool on_loop() const;
+  int index() const { return index_; }
+  Shared& shared() const { return *shared_; }
+  std::uint64_t requests() const { return requests_.load(std::memory_order_relaxed); }
+  std::uint64_t refused_framing() const { return refused_.load(std::memory_order_relaxed); }
+
+  // Before run().
+  void add_listener(int descriptor, bool v6);
+
+  void run();   // until stop(); on the loop's own thread
+  void stop();  // any thread: closes everything and lets run() return
+
+  // On the loop only.
+  void every(std::chrono::milliseconds interval, std::function<void(int)> work);
+  void begin_drain();
+  void end_drain();  // ends streams in order and closes what is not writing
+  bool draining() const { return draining_; }
+  Mono now() const { return now_; }
+  Mono refresh_now() { return now_ = std::chrono::steady_clock::now(); }
+  const HeadCache& heads() const { return heads_; }
+  void count_request() { bump(requests_); }
+  void count_refused() { bump(refused_); }
+  Block take_block();  // kBlockBytes long
+  void give_block(Block block);
+  void remove(Connection& connection);
+
+ private:
+  using Acceptor = asio::basic_socket_acceptor<asio::ip::tcp, asio::io_context::executor_type>;
+  struct Listener {
+    Acceptor acceptor;
+    bool paused = false;  // out of descriptors; tried again at the next sweep
+  };
+  struct Chore {
+    std::chrono::milliseconds interval;
+    Mono next;
+    std::function<void(int)> work;
+  };
+
+  // Only the loop writes, so no locked instruction is needed.
+  static void bump(std::atomic<std::uint64_t>& counter) {
+    counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+  void accept(Listener& listener);
+  void admit(Socket socket);
+  void shed_one(Listener& listener);
+  void arm_sweep();
+  void sweep();
+  void run_inbox();
+  void close_listeners();
+  void close_all();
+
+  const int index_;
+  const std::shared_ptr<Shared> shared_;
+  asio::io_context io_{1};
+  asio::executor_work_guard<asio::io_context::executor_type> work_;
+  asio::basic_waitable_timer<std::chrono::steady_clock,
+                             asio::wait_traits<std::chrono::steady_clock>,
+                             asio::io_context::executor_type>
+      timer_;
+  std::vector<std::unique_ptr<Listener>> listeners_;
+  std::vector<std::shared_ptr<Connection>> connections_;
+  std::vector<Chore> chores_;
+  std::vector<Block> blocks_;
+  HeadCache heads_;
+  Mono now_{};
+  bool draining_ = false;
+  bool stopping_ = false;
+  int reserve_ = -1;  // given up for a moment when descriptors run out
+  std::atomic<std::uint64_t> requests_{0};
+  std::atomic<std::uint64_t> refused_{0};
+
+  std::mutex inbox_mutex_;
+  std::vector<std::function<void()>> inbox_;
+  bool ended_ = false;  // guarded by inbox_mutex_
+};
+
+}  // namespace kubiya::http

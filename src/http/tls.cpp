@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "http/tls.h"
+
+#include <openssl/err.h>
+
+namespace kubiya::http {
+namespace {
+
+// OpenSSL's own reason, for the log only; it names no key material.
+std::string openssl_reason() {
+  const unsigned long code = ERR_get_error();
+  ERR_clear_error();
+  const char* reason = ERR_reason_error_string(code);
+  return reason ? reason : "unknown reason";
+}
+
+tl::unexpected<Error> refuse(const std::string& what) {
+  return fail(Code::invalid, what, openssl_reason());
+}
+
+// ALPN: we speak one protocol; a client that offers only others is refused (RFC 7301 §3.2).
+int choose_protocol(SSL*, const unsigned char** out, unsigned char* out_size,
+                    const unsigned char* in, unsigned in_size, void*) {
+  static constexpr unsigned char kOurs[] = "\x08http/1.1";
+  unsigned char* chosen = nullptr;
+  if (SSL_select_next_proto(&chosen, out_size, kOurs, sizeof kOurs - 1, in, in_size) !=
+      OPENSSL_NPN_NEGOTIATED) {
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
+  }
+  *out = chosen;
+  return SSL_TLSEXT_ERR_OK;
+}
+
+// An encrypted key must not make OpenSSL ask on the terminal.
+int no_passphrase(char*, int, int, void*) { return 0; }
+
+void harden(SSL_CTX* context) {
+  SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+  SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
+                                   SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+  SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20");
+  SSL_CTX_set_max_early_data(context, 0);
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_default_passwd_cb(context, no_passphrase);
+  SSL_CTX_set_alpn_select_cb(context, choose_protocol, nullptr);
+}
+
+}  // namespace
+
+Result<std::shared_ptr<SSL_CTX>> load_tls(const TlsFiles& files) {
+  ERR_clear_error();
+  std::shared_ptr<SSL_CTX> context(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
+  if (!context) return fail(Code::internal, "TLS is not available", openssl_reason());
+  harden(context.get());
+  if (SSL_CTX_use_certificate_chain_file(context.get(), files.certificate.c_str()) != 1) {
+    return refuse("cannot read the TLS certificate " + files.certificate);
+  }
+  if (SSL_CTX_use_PrivateKey_file(context.get(), files.key.c_str(), SSL_FILETYPE_PEM) != 1) {
+    return refuse("cannot read the TLS key " + files.key +
+                  ", or it does not belong to the certificate");
+  }
+  if (SSL_CTX_check_private_key(context.get()) != 1) {
+    return refuse("the TLS key " + files.key + " does not belong to the certificate " +
+                  files.certificate);
+  }
+  return context;
+}
+
+void TlsStore::set(std::shared_ptr<SSL_CTX> context) {
+  const std::lock_guard lock(mutex_);
+  context_ = std::move(context);
+}
+
+bool TlsStore::enabled() const {
+  const std::lock_guard lock(mutex_);
+  return context_ != nullptr;
+}
+
+SslPtr TlsStore::session(int descriptor) const {
+  std::shared_ptr<SSL_CTX> context;
+  {
+    const std::lock_guard lock(mutex_);
+    context = context_;
+  }
+  SslPtr ssl(SSL_new(context.get()));
+  if (!ssl || SSL_set_fd(ssl.get(), descriptor) != 1) return nullptr;
+  SSL_set_accept_state(ssl.get());
+  return ssl;
+}
+
+}  // namespace kubiya::http

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The server side of TLS 1.2 and 1.3: one context, replaceable at run time.
+#pragma once
+
+#include <openssl/ssl.h>
+
+#include <memory>
+#include <mutex>
+
+#include "base/result.h"
+#include "http/server.h"
+
+namespace kubiya::http {
+
+struct SslFree {
+  void operator()(SSL* ssl) const { SSL_free(ssl); }
+};
+using SslPtr = std::unique_ptr<SSL, SslFree>;
+
+// Reads certificate chain and key, checks that they belong together.
+Result<std::shared_ptr<SSL_CTX>> load_tls(const TlsFiles& files);
+
+// The context new connections use. Any thread.
+class TlsStore {
+ public:
+  void set(std::shared_ptr<SSL_CTX> context);
+  bool enabled() const;
+  // A server-side session on `descriptor`, which stays the caller's. Null when the
+  // machine is out of memory.
+  SslPtr session(int descriptor) const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<SSL_CTX> context_;
+};
+
+}  // namespace kubiya::http

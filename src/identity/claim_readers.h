@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Single claims out of a claim set, each by its own rules. Private to check_claims(). Pure.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "identity/jwt.h"
+
+namespace kubiya::identity {
+
+// By a path of TokenRules; null when there is no such member.
+const json::value* find_claim(const json::object& claims, std::string_view path);
+
+// One to `max` bytes without control, bidirectional or invisible characters.
+bool is_plain(std::string_view text, std::size_t max);
+
+// Names to show: the first of `names` that is a string, escaped and cut; may be empty.
+std::string shown_claim(const json::object& claims, std::initializer_list<std::string_view> names);
+
+// The NumericDate of RFC 7519 §2 in seconds, fractions allowed. Nothing when absent;
+// bad_claim when present and not a number.
+Checked<std::optional<double>> read_time(const json::object& claims, std::string_view name);
+
+Checked<Scopes> read_scopes(const json::object& claims, const TokenRules& rules);
+
+struct FoundKey {
+  std::optional<Secret> key;
+  std::string source;
+};
+Checked<FoundKey> read_api_key(const json::object& claims, const TokenRules& rules);
+
+}  // namespace kubiya::identity

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "identity/discovery.h"
+
+#include <algorithm>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "base/encoding.h"
+#include "base/json.h"
+#include "http/outbound.h"
+#include "identity/issuer.h"
+
+namespace kubiya::identity {
+namespace {
+
+constexpr std::string_view kOidc = "/.well-known/openid-configuration";
+constexpr std::string_view kOauth = "/.well-known/oauth-authorization-server";
+constexpr std::string_view kFile = "file:";
+constexpr std::size_t kShown = 120;
+
+Result<> check_secure(std::string_view url, std::string_view what) {
+  const auto target = http::parse_target(url);
+  if (!target) {
+    return fail(Code::invalid, fmt::format("{} is not usable: {}", what, target.error().message));
+  }
+  if (target->plain && !http::is_loopback(*target)) {
+    return fail(Code::invalid,
+                fmt::format("{} must be https (http is for loopback addresses only)", what));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<> check_issuer_url(std::string_view url) {
+  TRY_VOID(check_secure(url, "the issuer URL"));
+  if (url.find('?') != std::string_view::npos) {
+    return fail(Code::invalid, "the issuer URL must not have a query");
+  }
+  return {};
+}
+
+Result<> check_jwks_uri(std::string_view uri) {
+  if (uri.starts_with(kFile)) {
+    if (uri.substr(kFile.size()).starts_with('/')) return {};
+    return fail(Code::invalid, "jwks_uri must name an absolute path: file:/path/to/keys.json");
+  }
+  return check_secure(uri, "jwks_uri");
+}
+
+Result<std::vector<std::string>> discovery_urls(std::string_view issuer, DiscoveryForm form) {
+  TRY_VOID(check_issuer_url(issuer));
+  // Both specifications remove a terminating slash first.
+  while (issuer.ends_with('/')) issuer.remove_suffix(1);
+  std::vector<std::string> urls;
+  if (form == DiscoveryForm::oauth) {
+    const std::size_t path = std::min(issuer.find('/', issuer.find("://") + 3), issuer.size());
+    urls.push_back(fmt::format("{}{}{}", issuer.substr(0, path), kOauth, issuer.substr(path)));
+  }
+  urls.push_back(fmt::format("{}{}", issuer, kOidc));
+  return urls;
+}
+
+bool is_loopback_url(std::string_view url) {
+  const auto target = http::parse_target(url);
+  return target && http::is_loopback(*target);
+}
+
+Result<std::string> read_metadata(std::string_view document, std::string_view issuer) {
+  const auto parsed = parse_json(document, {.depth = 16, .nodes = 10'000});
+  if (!parsed || !parsed->is_object()) {
+    return fail(Code::invalid, "the metadata document is not a JSON object");
+  }
+  const json::object& object = parsed->get_object();
+  const auto named = find_string(object, "issuer");
+  if (!named) return fail(Code::invalid, "the metadata document names no issuer");
+  if (*named != issuer) {
+    return fail(Code::invalid,
+                fmt::format("the metadata document is of issuer \"{}\", not \"{}\"; if the first "
+                            "is right, configure exactly that",
+                            printable(*named, kShown), printable(issuer, kShown)));
+  }
+  const auto uri = find_string(object, "jwks_uri");
+  if (!uri) return fail(Code::invalid, "the metadata document has no jwks_uri");
+  TRY_VOID(check_secure(*uri, "jwks_uri of the metadata document"));
+  if (is_loopback_url(*uri) && !is_loopback_url(issuer)) {
+    return fail(Code::invalid, "jwks_uri of the metadata document points to this machine");
+  }
+  return std::string(*uri);
+}
+
+}  // namespace kubiya::identity

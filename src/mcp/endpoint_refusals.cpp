@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The side roads of the endpoint: refusals, documents, and what every answer shares.
+#include <fmt/format.h>
+
+#include "base/encoding.h"
+#include "mcp/endpoint.h"
+
+namespace kubiya::mcp {
+
+using identity::Mode;
+
+// A large body is read only for a caller who is somebody.
+void Endpoint::admit(const http::Request& head, Admission decide) {
+  RequestLog::enter(head.loop);
+  const identity::Presented what = presented(head, {});
+  const auto request_id = next_request_id(head.loop);
+  auto judge = [this, decide = std::move(decide), request_id](const identity::Verdict& verdict) {
+    if (verdict) return decide(nullptr);
+    decide(std::make_unique<http::Response>(
+        mcp::refuse_credential(challenge_, verdict.error().reason, request_id)));
+  };
+  if (const auto verdict = services_.authenticator.now(what, head.loop)) return judge(*verdict);
+  // Rare: a first token with a large body. Its keys are fetched by the small request that every
+  // client sends first, so asking it to come back costs one retry and holds no half-read body.
+  judge(tl::unexpected(identity::Refused{identity::Reason::keys_unavailable, "large first body", {}, {}}));
+}
+
+void Endpoint::sweep(int loop) {
+  services_.authenticator.turn(loop);
+  services_.journal.flush_loop(loop);
+  log_.flush(loop);
+}
+
+void Endpoint::send(const ExchangePtr& x, http::Response response, std::string_view reason) {
+  const int status = response.status;
+  x->answer(std::move(response));
+  log_.line(*x, status, reason, services_.clock.mono());
+}
+
+void Endpoint::refuse_credential(const ExchangePtr& x, const identity::Refused& refused) {
+  http::Response response = mcp::refuse_credential(challenge_, refused.reason, x->request_id);
+  audit::RefusedCall call = refusal(*x, identity::to_string(refused.reason), response.status);
+  call.detail = refused.detail;
+  call.claimed_issuer = refused.claimed_issuer;
+  call.claimed_subject = refused.claimed_subject;
+  services_.journal.refused(call, x->request.loop);
+  send(x, std::move(response), identity::to_string(refused.reason));
+}
+
+void Endpoint::refuse_denied(const ExchangePtr& x, const policy::Operation& operation,
+                             const policy::Denied& denied) {
+  if (denied.reason == policy::Refusal::no_api_key) {
+    services_.journal.refused(refusal(*x, "no_api_key", 200), x->request.loop);
+    return send(x,
+                json_response(result_answer(
+                    x->rpc_id,
+                    results_.tool_error(
+                        x->message.era,
+                        "No API token provided: your token is valid but leads to no Kubiya API key. Have your "
+                        "identity provider put it in the claim kubiya_api_key (or api_key, or "
+                        "metadata.kubiya_api_key) and sign in again."))),
+                "no_api_key");
+  }
+  audit::RefusedCall call = refusal(*x, "insufficient_scope", 403);
+  call.operation = operation.name;
+  call.detail = "missing: " + denied.missing.text();
+  services_.journal.refused(call, x->request.loop);
+  send(x, refuse_scope(challenge_, denied, x->request_id), "insufficient_scope");
+}
+
+void Endpoint::refuse_message(const ExchangePtr& x, const ProtocolError& error, std::string_view reason) {
+  if (x->principal && error.status < 500) {
+    services_.journal.refused(refusal(*x, reason, error.status), -1);
+  }
+  const auto id = x->rpc_id.empty() ? std::nullopt : std::optional<std::string_view>(x->rpc_id);
+  send(x, refuse_protocol(id, error, x->request_id), reason);
+}
+
+// The model can read this and correct itself, so it is a result and not a protocol error.
+void Endpoint::refuse_arguments(const ExchangePtr& x, std::string_view reason, const std::string& message) {
+  services_.journal.refused(refusal(*x, reason, 200), x->request.loop);
+  send(x, json_response(result_answer(x->rpc_id, results_.tool_error(x->message.era, message))), reason);
+}
+
+void Endpoint::document(const ExchangePtr& x, const std::string& body, std::string_view cache) {
+  http::Response response;
+  response.body = body;
+  response.add("Cache-Control", cache);
+  send(x, std::move(response), "document");
+}
+
+// GET / with a credential tells who you are: the answer of whoami without the envelope.
+void Endpoint::identify(const ExchangePtr& x) {
+  const tools::Tool* tool = services_.registry.find("whoami");
+  ASSERT(tool != nullptr, "whoami is registered before the server listens");
+  x->tool = "whoami";
+  auto permit = services_.policy.decide(x->principal, tool->operation());
+  if (!permit) return refuse_denied(x, tool->operation(), permit.error());
+  read(x, *tool, std::move(*permit), {});
+}
+
+audit::Intent Endpoint::intent(const Exchange& x, const tools::Tool& tool, const json::object& arguments) const {
+  audit::Intent what;
+  what.request_id = x.request_id;
+  what.peer = x.request.peer;
+  what.era = x.message.version;
+  if (!tool.spec().target_argument.empty()) {
+    what.target = printable(find_string(arguments, tool.spec().target_argument).value_or(""), 128);
+  }
+  what.arguments = &arguments;
+  return what;
+}
+
+audit::RefusedCall Endpoint::refusal(const Exchange& x, std::string_view reason, int status) const {
+  audit::RefusedCall call;
+  call.request_id = x.request_id;
+  call.peer = x.request.peer;
+  call.era = x.message.version;
+  call.operation = x.tool.empty() ? printable(x.message.method) : x.tool;
+  call.principal = x.principal;
+  call.reason = reason;
+  call.status = status;
+  return call;
+}
+
+identity::Presented Endpoint::presented(const http::Request& request, std::string_view argument_key) const {
+  identity::Presented what;
+  what.authorization = request.header("authorization");
+  what.authorization_count = request.count("authorization");
+  what.api_key = request.header("x-api-key");
+  what.api_key_count = request.count("x-api-key");
+  what.loopback = request.loopback;
+  what.argument_key = argument_key;
+  if (!request.query.empty()) {
+    const std::string query = "&" + lower(request.query);
+    what.credential_in_query =
+        query.find("&access_token=") != std::string::npos || query.find("&api_key=") != std::string::npos;
+  }
+  return what;
+}
+
+// In API-key mode a client whose key is the tool's argument has none for the handshake. What these
+// methods tell is the same for everybody and nobody's data.
+bool Endpoint::is_open_method(std::string_view method) const {
+  if (challenge_.mode != Mode::api_key) return false;
+  return method == "initialize" || method == "ping" || method == "server/discover" || method == "tools/list" ||
+         method.starts_with("notifications/");
+}
+
+std::string Endpoint::next_request_id(int loop) {
+  PerLoop& mine = loops_[static_cast<std::size_t>(loop)];
+  return fmt::format("{}{:08x}", mine.id_prefix, ++mine.requests);
+}
+
+}  // namespace kubiya::mcp

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One request on its way through the endpoint: what came in, what each stop earned,
+// and the one answer. Shared by the threads that take part in an asynchronous call;
+// answering is the only thing two of them may do at once, and it is guarded.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <boost/json/monotonic_resource.hpp>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/principal.h"
+#include "http/message.h"
+#include "mcp/message.h"
+
+namespace kubiya::mcp {
+
+class Exchange {
+ public:
+  Exchange(const http::Request& r, http::Responder responder, std::string id)
+      : request(r), request_id(std::move(id)), responder_(std::move(responder)) {}
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+
+  const http::Request& request;  // valid while this exchange lives
+  const std::string request_id;
+
+  // Earned on the way.
+  PrincipalPtr principal;   // null until verified, and for the open methods of API-key mode
+  bool received = false;    // body parsed and decoded
+  json::value body;         // in arena_
+  Message message;          // views into body
+  std::string rpc_id;       // JSON text of the id
+  Accepts accepts;
+  std::string tool;         // name, once known to be one of ours
+
+  json::storage_ptr arena() { return &resource_; }
+  // Runs `work` on this connection's loop.
+  void post(std::function<void()> work) const { responder_.post(std::move(work)); }
+
+  // A notification that belongs to this request, before its answer. Opens the event stream.
+  void notify(std::string_view json_text);
+  // The one answer. On an open stream the body becomes the last event.
+  void answer(http::Response response);
+
+ private:
+  std::array<unsigned char, 2048> buffer_;
+  boost::json::monotonic_resource resource_{buffer_.data(), buffer_.size()};
+  std::mutex mutex_;
+  http::Responder responder_;
+  std::optional<http::EventStream> stream_;
+  bool answered_ = false;
+};
+
+using ExchangePtr = std::shared_ptr<Exchange>;
+
+}  // namespace kubiya::mcp

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The JSON-RPC envelope in both eras of MCP: modern (2026-07-28, stateless, the version
+// travels with each request) and legacy (2025-11-25 and 2025-06-18, `initialize` first).
+// Pure: a parsed body and the transport headers in, one message or a named error out.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/json.h"
+
+namespace kubiya::mcp {
+
+enum class Era { modern, legacy };
+
+inline constexpr std::string_view kModernVersion = "2026-07-28";
+inline constexpr std::array<std::string_view, 2> kLegacyVersions{"2025-11-25", "2025-06-18"};
+inline constexpr std::array<std::string_view, 3> kServedVersions{"2026-07-28", "2025-11-25",
+                                                                 "2025-06-18"};
+
+namespace rpc {
+inline constexpr int kParseError = -32700;
+inline constexpr int kInvalidRequest = -32600;
+inline constexpr int kMethodNotFound = -32601;
+inline constexpr int kInvalidParams = -32602;
+inline constexpr int kInternalError = -32603;
+inline constexpr int kHeaderMismatch = -32020;
+inline constexpr int kUnsupportedVersion = -32022;
+}  // namespace rpc
+
+struct ProtocolError {
+  int status = 400;  // HTTP
+  int code = rpc::kInvalidRequest;
+  std::string message;
+  json::object data;
+};
+
+// The headers the transport mirrors from the body; counts tell absent and repeated apart.
+struct MirroredHeaders {
+  struct Field {
+    std::string_view value;
+    std::size_t count = 0;
+  };
+  Field version;  // MCP-Protocol-Version
+  Field method;   // Mcp-Method
+  Field name;     // Mcp-Name
+};
+
+// Views into the body that was decoded.
+struct Message {
+  Era era = Era::modern;
+  std::string_view version;            // one of kServedVersions
+  const json::value* id = nullptr;     // null for a notification
+  std::string_view method;
+  const json::object* params = nullptr;
+  const json::value* progress_token = nullptr;
+};
+
+// The id is known even when the rest is refused, so that the answer can carry it.
+struct Decoded {
+  const json::value* id = nullptr;
+  tl::expected<Message, ProtocolError> message;
+};
+
+// Checks in the order of the specification's validation ladder, up to and including Mcp-Name.
+Decoded decode(const json::value& body, const MirroredHeaders& headers);
+
+// The text of an Mcp-* header: literal, or =?base64?…?= (strict, UTF-8). Nothing when malformed.
+std::optional<std::string> decode_header_text(std::string_view value);
+
+// True for "application/json", with no charset or charset=utf-8.
+bool is_json_content(std::string_view content_type);
+// What an Accept header allows; an absent one allows everything.
+struct Accepts {
+  bool json = false;
+  bool events = false;
+};
+Accepts parse_accept(std::string_view accept);
+
+}  // namespace kubiya::mcp

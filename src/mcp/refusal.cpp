@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "mcp/refusal.h"
+
+#include <fmt/format.h>
+
+#include "base/json.h"
+#include "mcp/answer.h"
+
+namespace kubiya::mcp {
+namespace {
+
+using identity::Reason;
+
+http::Response closed(int status, std::string_view request_id) {
+  http::Response response;
+  response.status = status;
+  response.add("Cache-Control", "no-store");
+  response.add("X-Request-Id", request_id);
+  if (status == 429 || status == 503) response.add("Retry-After", "2");
+  return response;
+}
+
+std::string body(std::string_view error, std::string_view message, std::string_view description) {
+  std::string out = "{\"error\":";
+  append_json_string(out, error);
+  out += ",\"message\":";
+  append_json_string(out, message);
+  out += ",\"error_description\":";
+  append_json_string(out, description);
+  out += '}';
+  return out;
+}
+
+struct Words {
+  std::string_view error;
+  std::string_view description;
+};
+
+// What to do next, in words that do not tell a guesser which check failed.
+Words words_for(Reason reason, identity::Mode mode) {
+  if (identity::is_transient(reason)) {
+    return {"temporarily_unavailable",
+            "The identity provider's keys cannot be had right now. Keep the token and try again shortly."};
+  }
+  if (reason == Reason::no_credential) {
+    return mode == identity::Mode::token
+               ? Words{"unauthorized", "Send `Authorization: Bearer <token>` with a token from your identity provider."}
+               : Words{"unauthorized",
+                       "Send your Kubiya API key as `Authorization: Bearer <key>` or `X-API-Key`, as the tool's "
+                       "api_key argument, or set KUBIYA_API_KEY for a local server."};
+  }
+  if (identity::http_status(reason) == 400) {
+    return {"invalid_request", "Send exactly one credential, in the Authorization header, and none in the URL."};
+  }
+  if (reason == Reason::token_expired) return {"invalid_token", "token expired"};
+  return {"invalid_token", "token invalid"};
+}
+
+}  // namespace
+
+http::Response json_response(std::string body) {
+  http::Response response;
+  response.body = std::move(body);
+  return response;
+}
+
+http::Response refuse_credential(const ChallengeInfo& info, Reason reason, std::string_view request_id) {
+  const int status = identity::http_status(reason);
+  http::Response response = closed(status, request_id);
+  if (status == 400 || status == 401) {
+    response.add("WWW-Authenticate", info.mode == identity::Mode::token
+                                         ? identity::challenge_unauthenticated(info.metadata_url, info.scopes, reason)
+                                         : fmt::format("Bearer realm=\"{}\"", info.realm));
+  }
+  const Words words = words_for(reason, info.mode);
+  response.body = body(words.error, identity::public_message(reason), words.description);
+  return response;
+}
+
+http::Response refuse_scope(const ChallengeInfo& info, const policy::Denied& denied, std::string_view request_id) {
+  http::Response response = closed(403, request_id);
+  response.add("WWW-Authenticate",
+               info.mode == identity::Mode::token
+                   ? identity::challenge_insufficient_scope(info.metadata_url, denied.needed)
+                   : fmt::format("Bearer realm=\"{}\", error=\"insufficient_scope\", scope=\"{}\"", info.realm,
+                                 denied.needed.text()));
+  response.body = body("insufficient_scope", "Insufficient permissions",
+                       fmt::format("This call needs the scopes: {}. Missing: {}.", denied.needed.text(),
+                                   denied.missing.text()));
+  return response;
+}
+
+http::Response refuse_http(int status, std::string_view error, std::string_view message, std::string_view request_id) {
+  http::Response response = closed(status, request_id);
+  if (status == 405) response.add("Allow", "POST");
+  response.body = body(error, message, message);
+  return response;
+}
+
+http::Response refuse_protocol(std::optional<std::string_view> rpc_id, const ProtocolError& error,
+                               std::string_view request_id) {
+  http::Response response = closed(error.status, request_id);
+  response.body = error_answer(rpc_id, error);
+  return response;
+}
+
+}  // namespace kubiya::mcp

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a refused caller sees: closed-list bodies, challenges, retry hints. Pure.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "http/message.h"
+#include "identity/authenticator.h"
+#include "identity/metadata.h"
+#include "mcp/message.h"
+#include "policy/policy.h"
+
+namespace kubiya::mcp {
+
+// What challenges need to know of this server.
+struct ChallengeInfo {
+  identity::Mode mode = identity::Mode::api_key;
+  std::string metadata_url;  // token mode
+  std::string realm;         // API-key mode
+  Scopes scopes;             // what an ordinary request needs
+};
+
+// A JSON body with status 200.
+http::Response json_response(std::string body);
+
+http::Response refuse_credential(const ChallengeInfo& info, identity::Reason reason,
+                                 std::string_view request_id);
+http::Response refuse_scope(const ChallengeInfo& info, const policy::Denied& denied,
+                            std::string_view request_id);
+// A plain HTTP refusal: 404, 405, 413, 415, 406, 429, 503 …
+http::Response refuse_http(int status, std::string_view error, std::string_view message,
+                           std::string_view request_id);
+http::Response refuse_protocol(std::optional<std::string_view> rpc_id, const ProtocolError& error,
+                               std::string_view request_id);
+
+}  // namespace kubiya::mcp

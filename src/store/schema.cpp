@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/schema.h"
+
+#include <array>
+
+#include <fmt/format.h>
+
+#include "store/sql.h"
+
+namespace kubiya::store {
+namespace {
+
+constexpr std::array kMigrations = {
+    R"sql(
+CREATE TABLE meta (
+  name  TEXT PRIMARY KEY,
+  value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE workflows (
+  tenant      TEXT NOT NULL,
+  name        TEXT NOT NULL,
+  description TEXT NOT NULL,
+  text        TEXT NOT NULL,
+  digest      TEXT NOT NULL,
+  created_by  TEXT NOT NULL,
+  created_ms  INTEGER NOT NULL,
+  updated_ms  INTEGER NOT NULL,
+  version     INTEGER NOT NULL CHECK (version > 0),
+  PRIMARY KEY (tenant, name)
+) STRICT;
+
+CREATE TABLE runs (
+  id                 TEXT PRIMARY KEY,
+  tenant             TEXT NOT NULL,
+  owner              TEXT NOT NULL,
+  issuer             TEXT NOT NULL,
+  subject            TEXT NOT NULL,
+  display_name       TEXT NOT NULL,
+  client             TEXT NOT NULL,
+  key_fingerprint    TEXT NOT NULL,
+  workflow           TEXT NOT NULL,
+  digest             TEXT NOT NULL,
+  definition         TEXT NOT NULL,
+  params             TEXT NOT NULL,
+  status             TEXT NOT NULL CHECK (status IN ('queued', 'running', 'finished', 'failed',
+                       'canceled', 'partial_success', 'interrupted')),
+  reason             TEXT NOT NULL,
+  request_id         TEXT NOT NULL,
+  idempotency_key    TEXT,
+  idempotency_digest TEXT NOT NULL,
+  created_ms         INTEGER NOT NULL,
+  started_ms         INTEGER NOT NULL,
+  finished_ms        INTEGER NOT NULL,
+  outputs            TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX runs_by_idempotency_key ON runs (tenant, owner, idempotency_key)
+  WHERE idempotency_key IS NOT NULL;
+CREATE INDEX runs_of_tenant ON runs (tenant, created_ms, id);
+CREATE INDEX runs_of_owner ON runs (tenant, owner, created_ms, id);
+CREATE INDEX runs_unfinished ON runs (created_ms) WHERE status IN ('queued', 'running');
+
+CREATE TABLE steps (
+  run_id      TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+  position    INTEGER NOT NULL,
+  name        TEXT NOT NULL,
+  status      TEXT NOT NULL CHECK (status IN ('not_started', 'running', 'finished', 'failed',
+                'canceled', 'skipped', 'interrupted')),
+  attempt     INTEGER NOT NULL,
+  exit_code   INTEGER,
+  reason      TEXT NOT NULL,
+  started_ms  INTEGER NOT NULL,
+  finished_ms INTEGER NOT NULL,
+  output      TEXT NOT NULL,
+  pid         INTEGER NOT NULL,
+  PRIMARY KEY (run_id, position)
+) STRICT;
+
+CREATE TABLE logs (
+  id      INTEGER PRIMARY KEY AUTOINCREMENT,
+  run_id  TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+  step    TEXT NOT NULL,
+  attempt INTEGER NOT NULL,
+  stream  TEXT NOT NULL CHECK (stream IN ('stdout', 'stderr', 'system')),
+  time_ms INTEGER NOT NULL,
+  text    TEXT NOT NULL
+) STRICT;
+CREATE INDEX logs_of_run ON logs (run_id, id);
+
+CREATE TABLE keys (
+  id           TEXT PRIMARY KEY,
+  digest       TEXT NOT NULL,
+  tenant       TEXT NOT NULL,
+  owner        TEXT NOT NULL,
+  name         TEXT NOT NULL,
+  scopes       TEXT NOT NULL,
+  hint         TEXT NOT NULL,
+  created_ms   INTEGER NOT NULL,
+  expires_ms   INTEGER NOT NULL,
+  revoked_ms   INTEGER NOT NULL,
+  last_used_ms INTEGER NOT NULL
+) STRICT;
+CREATE INDEX keys_of_owner ON keys (tenant, owner, created_ms);
+)sql",
+};
+
+Result<std::int64_t> pragma(Connection& connection, std::string_view sql) {
+  Statement statement = TRY(query(connection, sql));
+  TRY(statement.step());
+  return statement.integer(0);
+}
+
+Result<> check_is_ours(Connection& connection, std::int64_t version) {
+  const std::int64_t id = TRY(pragma(connection, "PRAGMA application_id"));
+  const std::int64_t tables = TRY(pragma(connection, "SELECT count(*) FROM sqlite_schema"));
+  const bool fresh = id == 0 && version == 0 && tables == 0;
+  if (fresh || id == kApplicationId) return {};
+  return fail(Code::unsupported, "The database file belongs to another program.",
+              fmt::format("application_id {}", id));
+}
+
+Result<> apply(Connection& connection) {
+  const std::int64_t version = TRY(pragma(connection, "PRAGMA user_version"));
+  TRY_VOID(check_is_ours(connection, version));
+  const auto known = static_cast<std::int64_t>(kMigrations.size());
+  if (version < 0 || version > known) {
+    return fail(Code::unsupported,
+                fmt::format("The database has schema version {}, this program knows up to {}. "
+                            "Use the newer program.",
+                            version, known));
+  }
+  for (auto next = version; next < known; ++next) {
+    TRY_VOID(connection.execute(kMigrations[static_cast<std::size_t>(next)]));
+  }
+  if (version == known) return {};
+  TRY_VOID(connection.execute(fmt::format("PRAGMA user_version = {}", known).c_str()));
+  return connection.execute(fmt::format("PRAGMA application_id = {}", kApplicationId).c_str());
+}
+
+}  // namespace
+
+Result<> migrate(Connection& connection) {
+  TRY_VOID(connection.execute("BEGIN IMMEDIATE"));
+  Result<> applied = apply(connection);
+  if (applied) applied = connection.execute("COMMIT");
+  if (!applied) (void)connection.execute("ROLLBACK");
+  return applied;
+}
+
+}  // namespace kubiya::store

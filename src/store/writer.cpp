@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/writer.h"
+
+#include <sqlite3.h>
+
+#include "base/log.h"
+
+namespace kubiya::store {
+namespace {
+
+// Bounds how long the first writer of a batch waits for the last.
+constexpr std::size_t kBatchItems = 1024;
+
+Error closed_error() {
+  return {Code::unavailable,
+          "The database does not accept writes since a disk error. Restart the server.",
+          {}};
+}
+
+}  // namespace
+
+Writer::Writer(std::unique_ptr<Connection> connection)
+    : connection_(std::move(connection)), thread_([this] { loop(); }) {}
+
+void Writer::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_one();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Writer::add(Database::Work work, Database::Done done) {
+  {
+    const std::lock_guard lock(mutex_);
+    queue_.push_back({std::move(work), std::move(done), {}});
+  }
+  wake_.notify_one();
+}
+
+Writer::Batch Writer::take() {
+  std::unique_lock lock(mutex_);
+  wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+  Batch batch;
+  while (!queue_.empty() && batch.size() < kBatchItems) {
+    batch.push_back(std::move(queue_.front()));
+    queue_.pop_front();
+  }
+  return batch;
+}
+
+void Writer::loop() {
+  for (Batch batch = take(); !batch.empty(); batch = take()) {
+    commit(batch);
+    for (Item& item : batch) {
+      if (item.done) item.done(std::move(item.result));
+    }
+  }
+}
+
+// Whatever ends the transaction other than its own commit makes every item fail: none of them is
+// known to be on disk.
+void Writer::commit(Batch& batch) {
+  Result<> committed = fail(closed_error());
+  if (healthy()) committed = attempt(batch);
+  if (committed) return;
+  for (Item& item : batch) item.result = fail(committed.error());
+}
+
+Result<> Writer::attempt(Batch& batch) {
+  // Another process may hold the lock; nothing was tried, so this is no reason to stop.
+  TRY_VOID(connection_->execute("BEGIN IMMEDIATE"));
+  Result<> usable;
+  for (Item& item : batch) {
+    usable = run_isolated(item);
+    if (!usable) break;
+  }
+  if (usable) usable = connection_->execute("COMMIT");
+  if (usable) return {};
+  // After a failed sync nobody knows what the disk holds (the kernel may have dropped the dirty
+  // pages), so nothing is retried.
+  healthy_.store(false, std::memory_order_release);
+  log::error("the database stopped accepting writes", {{"detail", usable.error().detail}});
+  (void)connection_->execute("ROLLBACK");
+  return fail(closed_error());
+}
+
+// An error here is the transaction's, not the item's.
+Result<> Writer::run_isolated(Item& item) {
+  TRY_VOID(connection_->execute("SAVEPOINT item"));
+  item.result = item.work(*connection_);
+  if (sqlite3_get_autocommit(connection_->handle()) != 0) {
+    return fail(Code::unavailable, "The transaction was lost.",
+                item.result ? "" : item.result.error().detail);
+  }
+  if (!item.result) TRY_VOID(connection_->execute("ROLLBACK TO item"));
+  return connection_->execute("RELEASE item");
+}
+
+}  // namespace kubiya::store

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The one thread that writes. It takes whatever has gathered while the last
+// transaction was syncing and commits it as the next one.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "store/database.h"
+
+namespace kubiya::store {
+
+class Writer {
+ public:
+  explicit Writer(std::unique_ptr<Connection> connection);
+  ~Writer() { stop(); }
+
+  // Writes what is queued, then ends the thread. The connection stays open.
+  void stop();
+
+  // Any thread. See Database::write.
+  void add(Database::Work work, Database::Done done);
+  bool healthy() const { return healthy_.load(std::memory_order_acquire); }
+  bool is_current_thread() const { return std::this_thread::get_id() == thread_.get_id(); }
+
+ private:
+  struct Item {
+    Database::Work work;
+    Database::Done done;
+    Result<> result;
+  };
+  using Batch = std::vector<Item>;
+
+  void loop();
+  Batch take();
+  void commit(Batch& batch);
+  Result<> attempt(Batch& batch);
+  Result<> run_isolated(Item& item);
+
+  std::unique_ptr<Connection> connection_;
+  std::atomic<bool> healthy_{true};
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Item> queue_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace kubiya::store

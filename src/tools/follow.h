@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Waits for a run on behalf of a call: passes progress on, answers when the run ends
+// or when patience does. The run itself goes on whatever happens to the call.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "tools/families.h"
+#include "tools/registry.h"
+
+namespace kubiya::tools {
+
+// `answer` runs once, on a worker thread. With `patience` zero it runs at once.
+void follow_run(const Services& services, std::shared_ptr<const Call> call, std::string run_id,
+                std::chrono::seconds patience, std::function<void()> answer);
+
+}  // namespace kubiya::tools

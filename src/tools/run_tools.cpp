@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/encoding.h"
+#include "tools/families.h"
+#include "tools/follow.h"
+#include "tools/view.h"
+#include "workflow/plan.h"
+
+namespace kubiya::tools {
+namespace {
+
+using policy::Effect;
+
+constexpr std::string_view kExecutionId =
+    R"("execution_id":{"type":"string","minLength":1,"maxLength":64,"description":"As returned by execute_workflow"})";
+constexpr std::string_view kSummary =
+    R"("execution_id":{"type":"string"},"workflow":{"type":"string"},)"
+    R"("status":{"enum":["queued","running","finished","failed","canceled","partial_success","interrupted"]},)"
+    R"("subject":{"type":"string"},"reason":{"type":"string"},"created_at":{"type":["string","null"]},)"
+    R"("started_at":{"type":["string","null"]},"finished_at":{"type":["string","null"]})";
+constexpr std::string_view kRun =
+    R"("digest":{"type":"string"},"outputs":{"type":"object"},"steps":{"type":"array","items":{"type":"object",)"
+    R"("properties":{"name":{"type":"string"},"status":{"type":"string"},"attempt":{"type":"integer"},)"
+    R"("exit_code":{"type":"integer"},"reason":{"type":"string"},"output":{"type":"string"},)"
+    R"("started_at":{"type":["string","null"]},"finished_at":{"type":["string","null"]}},)"
+    R"("required":["name","status","attempt"]}})";
+
+std::string object_schema(std::string_view properties, std::string_view required) {
+  return fmt::format(
+      R"({{"type":"object","properties":{{{}}},"required":[{}],"additionalProperties":false}})",
+      properties, required);
+}
+
+std::string run_schema(std::string_view more = "") {
+  return object_schema(fmt::format("{},{}{}", kSummary, kRun, more),
+                       R"("execution_id","workflow","status","steps","outputs")");
+}
+
+Result<store::RunRow> visible_run(const Call& call, const Services& services) {
+  const std::string id(*find_string(call.arguments, "execution_id"));
+  const auto& principal = call.permit.principal();
+  auto run = services.runs.get_visible(id, principal->facts().tenant, visible_owner(principal));
+  if (!run && run.error().code == Code::not_found) {
+    return fail(Code::not_found, "There is no such execution; list_executions shows yours",
+                "execution " + printable(id));
+  }
+  return run;
+}
+
+// The run as it stands now.
+Result<ToolResult> show(const Services& services, const std::string& run_id) {
+  const auto run = TRY(services.runs.get(run_id));
+  const auto steps = TRY(services.runs.steps(run_id));
+  ToolResult result;
+  result.structured = run_view(run, steps);
+  result.text = run_sentence(run, steps);
+  result.run_id = run.id;
+  return result;
+}
+
+bool ended_badly(const ToolResult& result) {
+  const auto status = workflow::run_status(find_string(result.structured, "status").value_or(""));
+  return status && workflow::is_final(*status) && *status != workflow::RunStatus::finished &&
+         *status != workflow::RunStatus::partial_success;
+}
+
+// The answer of execute_workflow: the run as it stands, and where it is followed when it goes on.
+Result<ToolResult> execution_answer(const Services& services, const engine::Started& started) {
+  ToolResult result = TRY(show(services, started.run_id));
+  result.structured["existing"] = started.existed;
+  result.failed = ended_badly(result);
+  const auto status = find_string(result.structured, "status").value_or("");
+  result.reason = std::string(status);
+  if (status == "queued" || status == "running") {
+    result.text += "\nIt goes on in the background: get_execution tells how it ended.";
+  }
+  if (started.existed) result.text += "\nThis is the execution started earlier under the same idempotency key.";
+  return result;
+}
+
+Result<engine::StartRun> prepare(const Call& call, const Services& services) {
+  const auto name = *find_string(call.arguments, "name");
+  auto row = services.workflows.get(call.permit.principal()->facts().tenant, name);
+  if (!row && row.error().code == Code::not_found) {
+    return fail(Code::not_found,
+                fmt::format("There is no workflow named {}; list_workflows shows what there is", printable(name)));
+  }
+  TRY_VOID(row);
+  auto parsed = workflow::parse(row->text, services.workflow_limits);
+  if (!parsed.definition) {
+    return fail(Code::invalid, fmt::format("Workflow {} can no longer be run: {}", name,
+                                           workflow::describe(parsed.problems)));
+  }
+  const json::object* params = find_object(call.arguments, "params");
+  auto bound = TRY(workflow::bind_params(*parsed.definition, params != nullptr ? *params : json::object{}));
+  engine::StartRun start;
+  start.workflow = std::move(*row);
+  start.definition = std::move(*parsed.definition);
+  start.params = std::move(bound);
+  start.idempotency_key = call.idempotency_key;
+  if (const auto key = find_string(call.arguments, "idempotency_key")) start.idempotency_key = std::string(*key);
+  return start;
+}
+
+std::chrono::seconds patience(const Call& call, const Services& services) {
+  const auto wait = find_int(call.arguments, "wait");
+  return wait ? std::min(std::chrono::seconds(*wait), services.wait_max) : services.wait_default;
+}
+
+void execute(const Services& services, std::shared_ptr<const Call> call, const audit::DurableTicket& ticket,
+             Done done) {
+  auto start = prepare(*call, services);
+  if (!start) return done(fail(start.error()));
+  services.backend.start(call->permit, ticket, std::move(*start),
+                         [services, call, done = std::move(done)](Result<engine::Started> started) {
+                           if (!started) return done(fail(started.error()));
+                           follow_run(services, call, started->run_id, patience(*call, services),
+                                      [services, done, started = *started] {
+                                        done(execution_answer(services, started));
+                                      });
+                         });
+}
+
+void cancel(const Services& services, const std::shared_ptr<const Call>& call, const audit::DurableTicket& ticket,
+            const Done& done) {
+  const auto run = visible_run(*call, services);
+  if (!run) return done(fail(run.error()));
+  const auto reason = find_string(call->arguments, "reason").value_or("canceled by its owner");
+  const auto asked = services.backend.cancel(call->permit, ticket, run->id, printable(reason, 200));
+  if (!asked && asked.error().code != Code::not_found) return done(fail(asked.error()));
+  auto result = show(services, run->id);
+  if (result) {
+    result->structured["cancel_requested"] = asked.has_value();
+    result->text = asked ? fmt::format("Execution {} is being canceled.", run->id)
+                         : fmt::format("Execution {} had ended already: {}.", run->id,
+                                       find_string(result->structured, "status").value_or(""));
+  }
+  done(std::move(result));
+}
+
+Result<ToolResult> get(const Call& call, const Services& services) {
+  const auto run = TRY(visible_run(call, services));
+  return show(services, run.id);
+}
+
+Result<ToolResult> list(const Call& call, const Services& services) {
+  const auto& principal = call.permit.principal();
+  store::RunFilter filter;
+  filter.tenant = principal->facts().tenant;
+  filter.owner = visible_owner(principal);
+  if (const auto name = find_string(call.arguments, "workflow")) filter.workflow = std::string(*name);
+  if (const auto status = find_string(call.arguments, "status")) filter.status = std::string(*status);
+  const auto limit = static_cast<int>(find_int(call.arguments, "limit").value_or(50));
+  filter.limit = limit + 1;
+  if (const auto before = find_string(call.arguments, "before")) {
+    const auto anchor = services.runs.get_visible(*before, filter.tenant, filter.owner);
+    if (!anchor) return fail(Code::invalid, "before must be an execution of yours");
+    filter.before_ms = anchor->created_ms;
+    filter.before_id = anchor->id;
+  }
+  auto runs = TRY(services.runs.list(filter));
+  ToolResult result;
+  if (runs.size() > static_cast<std::size_t>(limit)) {
+    runs.pop_back();
+    result.structured["next"] = runs.back().id;
+  }
+  json::array executions;
+  result.text = runs.empty() ? "There are no executions." : fmt::format("{} executions:", runs.size());
+  for (const auto& run : runs) {
+    executions.push_back(run_summary(run));
+    result.text += fmt::format("\n- {} {}: {}", run.id, run.workflow, run.status);
+  }
+  result.structured["executions"] = std::move(executions);
+  return result;
+}
+
+Result<ToolResult> logs(const Call& call, const Services& services) {
+  const auto run = TRY(visible_run(call, services));
+  std::optional<std::string> step;
+  if (const auto name = find_string(call.arguments, "step")) step = std::string(*name);
+  const auto after = find_int(call.arguments, "after").value_or(0);
+  const auto limit = static_cast<int>(find_int(call.arguments, "limit").value_or(500));
+  const auto rows = TRY(services.runs.logs(run.id, step, after, limit));
+  ToolResult result;
+  json::array entries;
+  for (const auto& row : rows) {
+    entries.push_back({{"step", row.step},
+                       {"attempt", row.attempt},
+                       {"stream", row.stream},
+                       {"time", time_value(row.time_ms)},
+                       {"text", row.text}});
+    result.text += row.text;
+    if (!row.text.empty() && row.text.back() != '\n') result.text += '\n';
+  }
+  if (rows.empty()) result.text = "There is no output yet.";
+  result.structured = {{"execution_id", run.id},
+                       {"status", run.status},
+                       {"entries", std::move(entries)},
+                       {"next", rows.empty() ? after : rows.back().id}};
+  return result;
+}
+
+ToolSpec spec(std::string name, Scopes scopes, Effect effect, std::string title, std::string description,
+              std::string input, std::string output) {
+  ToolSpec s;
+  s.operation = {std::move(name), std::move(scopes), effect, false};
+  s.title = std::move(title);
+  s.description = std::move(description);
+  s.input_schema = std::move(input);
+  s.output_schema = std::move(output);
+  s.target_argument = "execution_id";
+  return s;
+}
+
+Result<> add_read(Registry& registry, const Services& services, ToolSpec tool,
+                  Result<ToolResult> (*function)(const Call&, const Services&)) {
+  return registry.add(std::move(tool), Tool::ReadHandler([services, function](const Call& call, const audit::Ticket&,
+                                                                              Done done) {
+                        done(function(call, services));
+                      }));
+}
+
+Result<> add_execute(Registry& registry, const Services& services) {
+  const std::string input = object_schema(
+      fmt::format(
+          R"("name":{{"type":"string","pattern":"^[A-Za-z0-9_.-]{{1,40}}$","description":"The workflow to run"}},)"
+          R"("params":{{"type":"object","description":"Values for the workflow's params; get_workflow shows which"}},)"
+          R"("api_key":{{"type":"string","maxLength":512,"description":"Your Kubiya API key, in API-key mode only. With a sign-in server your key comes from your token and this argument is refused"}},)"
+          R"("wait":{{"type":"integer","minimum":0,"maximum":{},"description":"Seconds to wait for the end ({}); 0 answers at once with the execution's id"}},)"
+          R"("idempotency_key":{{"type":"string","minLength":1,"maxLength":128,"description":"Calls with the same key and arguments run once"}})",
+          services.wait_max.count(), services.wait_default.count()),
+      R"("name")");
+  ToolSpec tool = spec("execute_workflow", {"execute"}, Effect::mutates, "Execute a workflow",
+                       "Runs a workflow as you: with your Kubiya API key, under your name in the audit trail. Waits for "
+                       "the end up to `wait` seconds and reports progress when asked; the run goes on if you disconnect.",
+                       input, run_schema(R"(,"existing":{"type":"boolean"})"));
+  tool.operation.needs_api_key = true;
+  tool.target_argument = "name";
+  tool.annotations = {.destructive = true, .idempotent = false, .open_world = true};
+  return registry.add(std::move(tool), Tool::MutateHandler([services](std::shared_ptr<const Call> call,
+                                                                      const audit::DurableTicket& ticket, Done done) {
+                        execute(services, std::move(call), ticket, std::move(done));
+                      }));
+}
+
+Result<> add_cancel(Registry& registry, const Services& services) {
+  ToolSpec tool =
+      spec("cancel_execution", {"execute"}, Effect::mutates, "Cancel an execution",
+           "Stops one of your executions: running steps are terminated, nothing further starts.",
+           object_schema(fmt::format(R"({},"reason":{{"type":"string","maxLength":200}})", kExecutionId),
+                         R"("execution_id")"),
+           run_schema(R"(,"cancel_requested":{"type":"boolean"})"));
+  tool.annotations = {.destructive = true, .idempotent = true, .open_world = false};
+  return registry.add(std::move(tool), Tool::MutateHandler([services](std::shared_ptr<const Call> call,
+                                                                      const audit::DurableTicket& ticket, Done done) {
+                        cancel(services, call, ticket, done);
+                      }));
+}
+
+}  // namespace
+
+Result<> add_run_tools(Registry& registry, const Services& services) {
+  TRY_VOID(add_execute(registry, services));
+  TRY_VOID(add_read(registry, services,
+                    spec("get_execution", {"read"}, Effect::reads, "Get an execution",
+                         "Shows how one of your executions stands: status, steps, outputs.",
+                         object_schema(kExecutionId, R"("execution_id")"), run_schema()),
+                    get));
+  TRY_VOID(add_read(
+      registry, services,
+      spec("list_executions", {"read"}, Effect::reads, "List executions",
+           "Lists your executions, newest first; an admin sees the tenant's.",
+           object_schema(
+               R"("workflow":{"type":"string","maxLength":40},)"
+               R"("status":{"enum":["queued","running","finished","failed","canceled","partial_success","interrupted"]},)"
+               R"("limit":{"type":"integer","minimum":1,"maximum":500,"description":"At most this many, by default 50"},)"
+               R"("before":{"type":"string","maxLength":64,"description":"Continue behind this execution: `next` of the page before"})",
+               ""),
+           object_schema(fmt::format(R"("executions":{{"type":"array","items":{}}},"next":{{"type":"string"}})",
+                                     object_schema(kSummary, R"("execution_id","workflow","status")")),
+                         R"("executions")")),
+      list));
+  TRY_VOID(add_read(
+      registry, services,
+      spec("get_execution_logs", {"read"}, Effect::reads, "Get the logs of an execution",
+           "Shows what the steps of one of your executions printed. Call again with `after` = `next` to follow.",
+           object_schema(fmt::format(R"({},"step":{{"type":"string","maxLength":64}},"after":{{"type":"integer","minimum":0}},)"
+                                     R"("limit":{{"type":"integer","minimum":1,"maximum":5000}})",
+                                     kExecutionId),
+                         R"("execution_id")"),
+           object_schema(R"("execution_id":{"type":"string"},"status":{"type":"string"},"next":{"type":"integer"},)"
+                         R"("entries":{"type":"array","items":{"type":"object","properties":{"step":{"type":"string"},)"
+                         R"("attempt":{"type":"integer"},"stream":{"enum":["stdout","stderr","system"]},)"
+                         R"("time":{"type":["string","null"]},"text":{"type":"string"}},"required":["step","stream","text"]}})",
+                         R"("execution_id","entries","next")")),
+      logs));
+  return add_cancel(registry, services);
+}
+
+}  // namespace kubiya::tools

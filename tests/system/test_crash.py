@@ -1,0 +1,113 @@
+"""A server killed at random moments loses nothing that was answered and doubles nothing that ran."""
+import collections
+import json
+import os
+import pathlib
+import random
+import sqlite3
+import tempfile
+import threading
+import time
+import unittest
+
+from harness import CANARY, Issuer, Server
+
+KILLS = int(os.environ.get("KUBIYA_KILLS", "200"))
+FINAL = {"finished", "failed", "canceled", "partial_success", "interrupted"}
+
+
+class Crash(unittest.TestCase):
+    def setUp(self):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="kubiya-crash-"))
+        self.ledger = self.dir / "ledger"
+        self.ledger.touch()
+        flows = self.dir / "flows"
+        flows.mkdir()
+        # Every step writes one line when it really runs: the truth that the database is held against.
+        step = lambda n: (f"  - name: s{n}\n    command: echo \"$DAG_RUN_ID $DAG_RUN_STEP_NAME\" >> {self.ledger}; "
+                          f"sleep 0.0{n}\n")
+        (flows / "work.yaml").write_text("name: work\nsteps:\n" + "".join(step(n) for n in range(1, 4)))
+        self.issuer = Issuer()
+        self.server = Server(self.issuer, workflows=flows, data=str(self.dir / "data"))
+        self.token = self.issuer.token(self.server.audience)
+
+    def tearDown(self):
+        self.server.close()
+        self.issuer.close()
+
+    def load(self, stop, answered):
+        """Calls until told to stop; remembers every run whose id came back."""
+        while not stop.is_set():
+            try:
+                status, _, body = self.server.call(self.token, "execute_workflow", name="work", wait=random.choice([0, 5]))
+            except OSError:
+                continue
+            except ValueError:
+                continue
+            if status == 200 and not body["result"].get("isError", False):
+                answered.append(body["result"]["structuredContent"]["execution_id"])
+            elif status == 200 and "structuredContent" in body["result"]:
+                answered.append(body["result"]["structuredContent"]["execution_id"])
+
+    def test_nothing_is_lost_and_nothing_runs_twice(self):
+        randomness = random.Random(20261122)
+        answered = []
+        for kill in range(KILLS):
+            stop = threading.Event()
+            callers = [threading.Thread(target=self.load, args=(stop, answered)) for _ in range(4)]
+            for caller in callers:
+                caller.start()
+            time.sleep(randomness.uniform(0.005, 0.35))
+            self.server.kill()
+            stop.set()
+            for caller in callers:
+                caller.join()
+            self.server.start()
+        # Whatever the last start left is final at once; what runs since then ends on its own.
+        deadline = time.time() + 30
+        while time.time() < deadline:
+            rows = self.runs()
+            if all(status in FINAL for status in rows.values()):
+                break
+            time.sleep(0.2)
+        self.assertTrue(rows, "the load must have started runs")
+        self.assertEqual({r: s for r, s in rows.items() if s not in FINAL}, {}, "every run has an honest final state")
+        lost = [run for run in answered if run not in rows]
+        self.assertEqual(lost, [], "a run whose id was answered is in the database")
+        lines = collections.Counter(self.ledger.read_text().split("\n")[:-1])
+        self.assertEqual({l: n for l, n in lines.items() if n != 1}, {}, "no step ran twice")
+        # What the database calls finished really ran, and nothing ran that it does not know.
+        ran = collections.defaultdict(set)
+        for line in lines:
+            run, step = line.split()
+            ran[run].add(step)
+        self.assertEqual(set(ran) - set(rows), set(), "no effect without a run")
+        for run, status in rows.items():
+            if status == "finished":
+                self.assertEqual(ran[run], {"s1", "s2", "s3"}, run)
+        intents = self.audited("intent", "execute_workflow")
+        ends = self.audited("run_finished", None)
+        self.assertGreaterEqual(len(intents), len(set(answered)))
+        self.assertEqual(set(ran) - ends, set(), "every run that did something has its end in the audit trail")
+        verified = self.server.cli("audit", "verify", check=False)
+        self.assertEqual(verified.returncode, 0, verified.stdout + verified.stderr)
+        self.assertEqual(self.server.leaks(), [])
+        print(f"\n{KILLS} kills, {len(rows)} runs, {len(answered)} answered, {sum(lines.values())} steps, "
+              f"{collections.Counter(rows.values())}")
+
+    def runs(self):
+        with sqlite3.connect(f"file:{self.server.data}/kubiya.db?mode=ro", uri=True) as db:
+            return dict(db.execute("select id, status from runs"))
+
+    def audited(self, kind, operation):
+        found = set()
+        for segment in sorted(pathlib.Path(self.server.data, "audit").glob("audit-*.jsonl")):
+            for line in segment.read_text().splitlines():
+                record = json.loads(line)
+                if record.get("kind") == kind and operation in (None, record.get("operation")):
+                    found.add(record.get("run_id") or record.get("request_id"))
+        return found
+
+
+if __name__ == "__main__":
+    unittest.main()
