@@ -8,8 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -56,8 +56,8 @@ int make_tokens(char** argv) {
       base64url(fmt::format(R"({{"alg":"RS256","typ":"at+jwt","kid":"{}"}})", argv[1]));
   for (long i = 0; i < count; ++i) {
     const std::string claims = fmt::format(
-        R"({{"iss":"{}","aud":"{}","sub":"{}","scope":"read write execute","kubiya_api_key":"kb-bench","iat":{},"exp":{},"jti":"{}"}})", argv[2],
-        argv[3], argv[4], now, now + 7200, random_id());
+        R"({{"iss":"{}","aud":"{}","sub":"{}","scope":"read write execute","kubiya_api_key":"kb-bench","iat":{},"exp":{},"jti":"{}"}})",
+        argv[2], argv[3], argv[4], now, now + 7200, random_id());
     const std::string input = header + "." + base64url(claims);
     std::cout << input << '.' << base64url(*key.sign(crypto::Algorithm::rs256, input)) << '\n';
   }
@@ -70,12 +70,14 @@ class VerifyOnly final : public http::Handler {
   VerifyOnly(crypto::PublicKey key, std::size_t bytes) : key_(std::move(key)), body_(bytes, 'x') {}
   void handle(const http::Request& request, http::Responder responder) override {
     const std::string_view authorization = request.header("authorization");
-    const std::string_view token = authorization.substr(std::min<std::size_t>(7, authorization.size()));
+    const std::string_view token =
+        authorization.substr(std::min<std::size_t>(7, authorization.size()));
     const auto dot = token.rfind('.');
     http::Response response;
     const auto signature =
         dot == std::string_view::npos ? std::nullopt : unbase64url(token.substr(dot + 1));
-    const bool good = signature && key_.verify(crypto::Algorithm::rs256, token.substr(0, dot), *signature);
+    const bool good =
+        signature && key_.verify(crypto::Algorithm::rs256, token.substr(0, dot), *signature);
     response.status = good ? 200 : 401;
     response.body = body_;
     responder.send(std::move(response));
@@ -151,7 +153,9 @@ int main(int argc, char** argv) {
   if (what == "verify-server" && argc == 5) return verify_server(argv + 2);
   if (what == "group-commit" && argc == 5) return group_commit(argv + 2);
   if (what == "spawn" && argc == 3) return spawn_loop(argv + 2);
-  std::fprintf(stderr, "usage: bench_tools tokens KEY KID ISSUER AUDIENCE SUBJECT COUNT | verify-server KEY PORT BYTES | "
-                       "group-commit FILE BATCH SECONDS | spawn SECONDS\n");
+  std::fprintf(stderr,
+               "usage: bench_tools tokens KEY KID ISSUER AUDIENCE SUBJECT COUNT | verify-server "
+               "KEY PORT BYTES | "
+               "group-commit FILE BATCH SECONDS | spawn SECONDS\n");
   return 2;
 }

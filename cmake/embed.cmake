@@ -2,14 +2,15 @@
 # hides the rest, so that a consumer needs none of our dependencies to compile.
 include(CMakePackageConfigHelpers)
 
-add_library(kubiya_mcp_embed SHARED ${CMAKE_SOURCE_DIR}/src/embed/server_auth.cpp)
+add_library(kubiya_mcp_embed SHARED ${CMAKE_SOURCE_DIR}/cmake/empty.cpp)
 set_target_properties(kubiya_mcp_embed PROPERTIES
   OUTPUT_NAME kubiya-mcp EXPORT_NAME mcp VERSION ${PROJECT_VERSION}
   SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR})
 target_compile_features(kubiya_mcp_embed PUBLIC cxx_std_20)
 target_include_directories(kubiya_mcp_embed PUBLIC
   $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-target_link_libraries(kubiya_mcp_embed PRIVATE kubiya_app kubiya_options)
+target_link_libraries(kubiya_mcp_embed PRIVATE
+  $<LINK_LIBRARY:WHOLE_ARCHIVE,kubiya_embed> kubiya_options)
 target_link_options(kubiya_mcp_embed PRIVATE
   -Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/embed.map)
 add_library(kubiya::mcp ALIAS kubiya_mcp_embed)

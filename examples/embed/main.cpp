@@ -16,14 +16,14 @@ int main() {
       .data_dir = "./greeter-data",
   });
 
-  const auto added = server.add_tool(
-      {.name = "greet",
-       .description = "Greets the person who asks.",
-       .scopes = {"read"},
-       .mutates = false},
-      [](const kubiya::Caller& caller, std::string_view) {
-        return kubiya::ToolReply{.json = "{}", .text = "Hello, " + caller.subject + "!"};
-      });
+  const auto added = server.add_tool({.name = "greet",
+                                      .description = "Greets the person who asks.",
+                                      .scopes = {"read"},
+                                      .mutates = false},
+                                     [](const kubiya::Caller& caller, std::string_view) {
+                                       return kubiya::ToolReply{
+                                           .json = "{}", .text = "Hello, " + caller.subject + "!"};
+                                     });
   if (!added) {
     std::cerr << added.message << '\n';
     return 1;

@@ -46,12 +46,12 @@ struct Caller {
 };
 
 struct ToolDefinition {
-  std::string name;         // 1 to 64 of A-Z a-z 0-9 _ - .
+  std::string name;  // 1 to 64 of A-Z a-z 0-9 _ - .
   std::string title = {};
   std::string description;
   std::string input_schema = R"({"type":"object","additionalProperties":false})";
-  std::string output_schema = {};       // empty: none
-  std::vector<std::string> scopes = {}; // all are needed
+  std::string output_schema = {};        // empty: none
+  std::vector<std::string> scopes = {};  // all are needed
   // True: the call's intent is on disk before the handler runs, and refused when it cannot be.
   bool mutates = true;
 };

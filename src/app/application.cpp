@@ -66,6 +66,8 @@ class Built final : public Application {
     stop();
     server_.reset();
     workers_.reset();
+    // What the last work recorded is answered through the endpoint, which is still there.
+    if (journal_) (void)journal_->sync();
   }
 
   void start() override {
@@ -183,6 +185,8 @@ class Built final : public Application {
     endpoint_.emplace(std::move(options),
                       mcp::EndpointServices{*authenticator_, *policy_, *journal_, registry_,
                                             *workers_, clock_, [this] { return readiness(); }});
+    // Sign-in pages of any origin read the metadata; it is nobody's data.
+    config_.server.guard.public_prefixes.push_back("/.well-known/");
     server_ = TRY(http::Server::open(config_.server, *endpoint_));
     return {};
   }
@@ -290,7 +294,8 @@ Result<std::unique_ptr<Application>> Application::open(const Config& config,
 
 int serve(const Config& config, const ServeHooks& hooks) {
   std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is an error of the write, not the end of the server
+  std::signal(SIGXFSZ,
+              SIG_IGN);  // a file size limit is an error of the write, not the end of the server
   settle_limits();
   // Blocked before the first thread starts, so that all threads inherit it and sigwait sees them.
   const sigset_t signals = served_signals();

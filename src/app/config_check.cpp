@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <filesystem>
 #include <set>
 
 #include <arpa/inet.h>
@@ -216,8 +217,10 @@ Result<> check_shared_key(Config& config) {
 void fill_directories(Config& config) {
   while (config.data_dir.size() > 1 && config.data_dir.ends_with('/')) config.data_dir.pop_back();
   if (config.audit.directory.empty()) config.audit.directory = config.data_dir + "/audit";
-  if (config.engine.work_directory.empty())
-    config.engine.work_directory = config.data_dir + "/work";
+  std::string& work = config.engine.work_directory;
+  if (work.empty()) work = config.data_dir + "/work";
+  // Steps change their directory; a relative path would lead elsewhere there.
+  work = std::filesystem::absolute(work).lexically_normal().string();
 }
 
 }  // namespace

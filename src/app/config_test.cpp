@@ -64,7 +64,7 @@ TEST_F(ConfigTest, StartsWithDefaultsAlone) {
   EXPECT_EQ(config->server.port, 8000);
   EXPECT_EQ(config->identity.mode, identity::Mode::api_key);
   EXPECT_EQ(config->audit.directory, "./data/audit");
-  EXPECT_EQ(config->engine.work_directory, "./data/work");
+  EXPECT_EQ(config->engine.work_directory, std::filesystem::current_path() / "data/work");
   EXPECT_THAT(config->server.guard.hosts, ElementsAre("localhost"));
 }
 

@@ -48,7 +48,22 @@ void JournalImpl::begin(const policy::Permit& permit, const Intent& intent, Begu
   waiter->ticket.principal_ = permit.principal();
   waiter->ticket.begun_ = clock_.mono();
   waiter->begun = std::move(begun);
+  enqueue(std::move(waiter));
+}
 
+void JournalImpl::record_and_tell(std::string body, Recorded recorded) {
+  auto waiter = std::make_shared<Waiter>();
+  waiter->body = std::move(body);
+  waiter->kept = true;
+  waiter->begun = [recorded = std::move(recorded)](const Result<DurableTicket>& written) {
+    if (written) return recorded({});
+    recorded(fail(Code::unavailable, "it was done, but its audit record could not be written yet",
+                  written.error().detail));
+  };
+  enqueue(std::move(waiter));
+}
+
+void JournalImpl::enqueue(std::shared_ptr<Waiter> waiter) {
   const std::lock_guard lock(mutex_);
   const auto now = Steady::now();
   // While the disk hangs nobody else is made to wait for it; the watcher answers at once.
@@ -145,8 +160,8 @@ Record JournalImpl::outcome_record(std::string_view kind, const Ticket& ticket,
   return record;
 }
 
-void JournalImpl::finish(const DurableTicket& ticket, const Outcome& outcome) {
-  hand_over(record_body(outcome_record("outcome", ticket, outcome)) + "\n");
+void JournalImpl::finish(const DurableTicket& ticket, const Outcome& outcome, Recorded recorded) {
+  record_and_tell(record_body(outcome_record("outcome", ticket, outcome)), std::move(recorded));
 }
 
 void JournalImpl::finish(const Ticket& ticket, const Outcome& outcome, int loop) {
@@ -175,7 +190,7 @@ void JournalImpl::finish(const Ticket& ticket, const Outcome& outcome, int loop)
   });
 }
 
-void JournalImpl::run_finished(const RunEnd& end) {
+void JournalImpl::run_finished(const RunEnd& end, Recorded recorded) {
   Record record = start_record("run_finished");
   record.request_id = end.request_id;
   record.tenant = end.tenant;
@@ -186,7 +201,7 @@ void JournalImpl::run_finished(const RunEnd& end) {
   record.run_id = end.run_id;
   record.outcome = end.status;
   record.detail = end.detail;
-  hand_over(record_body(record) + "\n");
+  record_and_tell(record_body(record), std::move(recorded));
 }
 
 void JournalImpl::event(std::string_view name, const json::object& fields) {

@@ -118,15 +118,19 @@ class Journal {
   // Loop `loop`'s thread only (or loop = -1 from any other thread). Costs no lock on a loop.
   virtual Ticket note(const policy::Permit& permit, const Intent& intent, int loop) = 0;
   virtual void refused(const RefusedCall& call, int loop) = 0;
-  // The end of a call. For a DurableTicket the outcome is its own record. Any thread.
-  virtual void finish(const DurableTicket& ticket, const Outcome& outcome) = 0;
+  // The end of a call. For a DurableTicket the outcome is a record of its own, and `recorded` runs
+  // on the journal's thread once it is on disk: only then may the caller be answered. When the disk
+  // refuses, `recorded` gets the error in time and the record is kept to be written later. Any
+  // thread.
+  using Recorded = std::function<void(Result<>)>;
+  virtual void finish(const DurableTicket& ticket, const Outcome& outcome, Recorded recorded) = 0;
   virtual void finish(const Ticket& ticket, const Outcome& outcome, int loop) = 0;
-  // The end of a run that outlived its call; written as "run_finished".
+  // The end of a run; written as "run_finished". `recorded` as for finish().
   struct RunEnd {
     std::string run_id, workflow, tenant, issuer, subject, key_fingerprint, request_id, status,
         detail;
   };
-  virtual void run_finished(const RunEnd& end) = 0;
+  virtual void run_finished(const RunEnd& end, Recorded recorded) = 0;
   // Free-form events of the server itself: started, recovered, stopping, key_created ….
   virtual void event(std::string_view name, const json::object& fields) = 0;
   // Called by each loop's sweep about once a second: hands over coalesced reads.

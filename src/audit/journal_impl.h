@@ -34,9 +34,9 @@ class JournalImpl final : public Journal {
   void begin(const policy::Permit& permit, const Intent& intent, Begun begun) override;
   Ticket note(const policy::Permit& permit, const Intent& intent, int loop) override;
   void refused(const RefusedCall& call, int loop) override;
-  void finish(const DurableTicket& ticket, const Outcome& outcome) override;
+  void finish(const DurableTicket& ticket, const Outcome& outcome, Recorded recorded) override;
   void finish(const Ticket& ticket, const Outcome& outcome, int loop) override;
-  void run_finished(const RunEnd& end) override;
+  void run_finished(const RunEnd& end, Recorded recorded) override;
   void event(std::string_view name, const json::object& fields) override;
   void flush_loop(int loop) override;
   Result<> sync() override;
@@ -46,9 +46,11 @@ class JournalImpl final : public Journal {
  private:
   using Steady = std::chrono::steady_clock;
 
-  // An intent that someone waits for.
+  // A record that someone waits for. An intent that could not be written in time is dropped with
+  // the call it announced; what happened already (`kept`) stays queued as a note.
   struct Waiter {
     std::string body;
+    bool kept = false;
     DurableTicket ticket;
     Begun begun;  // empty once answered
     Steady::time_point deadline;
@@ -64,6 +66,9 @@ class JournalImpl final : public Journal {
   Record start_record(std::string_view kind) const;
   Record outcome_record(std::string_view kind, const Ticket& ticket, const Outcome& outcome) const;
   void hand_over(std::string bodies);
+  void enqueue(std::shared_ptr<Waiter> waiter);
+  void record_and_tell(std::string body, Recorded recorded);
+  void keep_note(std::string bodies);  // under mutex_
   template <class Use>
   void with_notes(int loop, Use use);
 

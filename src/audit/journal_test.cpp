@@ -54,7 +54,7 @@ TEST_F(JournalTest, RecordsTheIntentBeforeItAnswersAndTheOutcomeAfter) {
   ASSERT_TRUE(ticket) << ticket.error().message;
   EXPECT_EQ(records_of(directory_, "intent").size(), 1u);
   clock_.advance(5);
-  journal->finish(*ticket, {Code::internal, true, "done", "run-1", {}});
+  journal->finish(*ticket, {Code::internal, true, "done", "run-1", {}}, [](Result<>) {});
   ASSERT_TRUE(journal->sync());
   const auto outcomes = records_of(directory_, "outcome");
   ASSERT_EQ(outcomes.size(), 1u);

@@ -188,6 +188,7 @@ void JournalImpl::succeed(Batch& batch, std::uint64_t first) {
         answers.emplace_back(std::move(begun), std::move(waiter.ticket));
         continue;
       }
+      if (waiter.kept) continue;
       // Its caller was told that nothing happened; the journal must say so too.
       late += record_body(outcome_record("outcome", waiter.ticket,
                                          {Code::unavailable, false, "intent_late", {}, {}}));
@@ -212,8 +213,12 @@ void JournalImpl::give_up(Batch& batch, const Error& error) {
     retry_at_ = Steady::now() + kRetryAfter;
     dead_ = writer_->dead();
     update_health();
-    refused_intents_ += batch.waiters.size();
     for (const auto& waiter : batch.waiters) {
+      if (waiter->kept) {
+        batch.notes.push_front(std::move(waiter->body) + "\n");
+      } else {
+        ++refused_intents_;
+      }
       if (Begun begun = take_begun(*waiter)) answers.push_back(std::move(begun));
     }
     keep_notes(batch);
@@ -228,13 +233,17 @@ void JournalImpl::keep_notes(Batch& batch) {
   while (!batch.notes.empty()) {
     std::string note = std::move(batch.notes.back());
     batch.notes.pop_back();
-    if (dead_ || note_bytes_ + note.size() > kMaxNoteBytes) {
-      lost_notes_ += static_cast<std::uint64_t>(std::count(note.begin(), note.end(), '\n'));
-      continue;
-    }
-    note_bytes_ += note.size();
-    notes_.push_front(std::move(note));
+    keep_note(std::move(note));
   }
+}
+
+void JournalImpl::keep_note(std::string bodies) {
+  if (dead_ || note_bytes_ + bodies.size() > kMaxNoteBytes) {
+    lost_notes_ += static_cast<std::uint64_t>(std::count(bodies.begin(), bodies.end(), '\n'));
+    return;
+  }
+  note_bytes_ += bodies.size();
+  notes_.push_front(std::move(bodies));
 }
 
 Result<> JournalImpl::sign_if_due(bool now) {
@@ -287,6 +296,7 @@ void JournalImpl::expire(std::unique_lock<std::mutex>& lock) {
   std::erase_if(waiters_, [&](const auto& waiter) {
     if (waiter->deadline > now) return false;
     answers.push_back(take_begun(*waiter));
+    if (waiter->kept) keep_note(std::move(waiter->body) + "\n");
     return true;
   });
   stalled_ = true;

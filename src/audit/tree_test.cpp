@@ -121,7 +121,7 @@ struct Row {
 
 template <class Check>
 void run_vectors(const std::string& kind, Check check) {
-  const char* given = std::getenv("KUBIYA_VECTORS");
+  const char* given = std::getenv("KUBIYA_VECTORS_DIR");
   const std::filesystem::path root =
       std::filesystem::path(given != nullptr ? given : KUBIYA_SOURCE_DIR "/../shared/vectors") /
       "merkle/testdata" / kind;

@@ -26,7 +26,8 @@ class VerifyTest : public testing::Test {
     for (int i = 0; i < 10; ++i) {
       const auto ticket = begin_and_wait(**journal, "req-" + std::to_string(i));
       ASSERT_TRUE(ticket);
-      (*journal)->finish(*ticket, {Code::internal, true, "done", "run-" + std::to_string(i), {}});
+      (*journal)->finish(*ticket, {Code::internal, true, "done", "run-" + std::to_string(i), {}},
+                         [](Result<>) {});
       ASSERT_TRUE((*journal)->sync());
     }
     journal->reset();

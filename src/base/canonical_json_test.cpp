@@ -83,7 +83,7 @@ std::string read_all(const std::filesystem::path& path) {
 }
 
 TEST(CanonicalJson, PassesThePublishedVectors) {
-  const char* given = std::getenv("KUBIYA_VECTORS");
+  const char* given = std::getenv("KUBIYA_VECTORS_DIR");
   const std::filesystem::path root =
       std::filesystem::path(given != nullptr ? given : KUBIYA_SOURCE_DIR "/../shared/vectors") /
       "jcs/testdata";

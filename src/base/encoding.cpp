@@ -28,7 +28,9 @@ std::string encode64(std::string_view in, std::string_view alphabet) {
   std::string out;
   out.reserve((in.size() * 4 + 2) / 3);
   std::size_t i = 0;
-  auto byte = [&](std::size_t k) { return static_cast<std::uint32_t>(static_cast<unsigned char>(in[k])); };
+  auto byte = [&](std::size_t k) {
+    return static_cast<std::uint32_t>(static_cast<unsigned char>(in[k]));
+  };
   for (; i + 3 <= in.size(); i += 3) {
     const std::uint32_t v = byte(i) << 16 | byte(i + 1) << 8 | byte(i + 2);
     out += alphabet[v >> 18];
@@ -49,7 +51,8 @@ std::string encode64(std::string_view in, std::string_view alphabet) {
   return out;
 }
 
-std::optional<std::string> decode64(std::string_view in, const std::array<std::int8_t, 256>& table) {
+std::optional<std::string> decode64(std::string_view in,
+                                    const std::array<std::int8_t, 256>& table) {
   if (in.size() % 4 == 1) return std::nullopt;
   std::string out;
   out.resize(in.size() / 4 * 3 + (in.size() % 4 ? in.size() % 4 - 1 : 0));
@@ -57,7 +60,9 @@ std::optional<std::string> decode64(std::string_view in, const std::array<std::i
   std::size_t i = 0;
   // Invalid characters are -1: OR-ing the looked-up values keeps the sign, so one test per
   // quantum suffices.
-  auto value = [&](std::size_t k) { return std::int32_t{table[static_cast<unsigned char>(in[k])]}; };
+  auto value = [&](std::size_t k) {
+    return std::int32_t{table[static_cast<unsigned char>(in[k])]};
+  };
   for (; i + 4 <= in.size(); i += 4) {
     const std::int32_t a = value(i), b = value(i + 1), c = value(i + 2), d = value(i + 3);
     if ((a | b | c | d) < 0) return std::nullopt;
@@ -141,7 +146,9 @@ std::optional<std::string> unhex(std::string_view text) {
 }
 
 std::string base64url(std::string_view bytes) { return encode64(bytes, kUrlAlphabet); }
-std::optional<std::string> unbase64url(std::string_view text) { return decode64(text, kUrlReverse); }
+std::optional<std::string> unbase64url(std::string_view text) {
+  return decode64(text, kUrlReverse);
+}
 
 std::string base64(std::string_view bytes) {
   std::string out = encode64(bytes, kStdAlphabet);

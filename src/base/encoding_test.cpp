@@ -32,7 +32,8 @@ TEST(Encoding, Base64UrlRefusesEveryOtherSpelling) {
 
 TEST(Encoding, ChecksUtf8) {
   EXPECT_TRUE(is_utf8("aé€😀"));
-  for (const char* bad : {"\xFF", "\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE2\x82", "\x80"}) {
+  for (const char* bad :
+       {"\xFF", "\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE2\x82", "\x80"}) {
     EXPECT_FALSE(is_utf8(bad));
   }
 }

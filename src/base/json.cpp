@@ -6,8 +6,8 @@
 #include <cmath>
 #include <vector>
 
-#include <boost/json/basic_parser_impl.hpp>
 #include <fmt/format.h>
+#include <boost/json/basic_parser_impl.hpp>
 
 namespace kubiya {
 namespace {
@@ -113,9 +113,7 @@ class StrictBuilder {
     text_.append(s);
     return true;
   }
-  bool count(error_code& ec) {
-    return ++nodes_ <= limits_.nodes || refuse("too many values", ec);
-  }
+  bool count(error_code& ec) { return ++nodes_ <= limits_.nodes || refuse("too many values", ec); }
   template <class Container>
   bool open(Container container, error_code& ec) {
     if (!count(ec)) return false;
@@ -181,11 +179,21 @@ void append_json_string(std::string& out, std::string_view text) {
     out.append(text.substr(plain, i - plain));
     plain = i + 1;
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
         out += "\\u00";
         out += digits[c >> 4];
@@ -204,17 +212,27 @@ void append_json(std::string& out, const json::value& value) {
     out.append(buffer.data(), result.ptr);
   };
   switch (value.kind()) {
-    case json::kind::null: out += "null"; break;
-    case json::kind::bool_: out += value.get_bool() ? "true" : "false"; break;
-    case json::kind::int64: number(value.get_int64()); break;
-    case json::kind::uint64: number(value.get_uint64()); break;
+    case json::kind::null:
+      out += "null";
+      break;
+    case json::kind::bool_:
+      out += value.get_bool() ? "true" : "false";
+      break;
+    case json::kind::int64:
+      number(value.get_int64());
+      break;
+    case json::kind::uint64:
+      number(value.get_uint64());
+      break;
     case json::kind::double_:
       ASSERT(std::isfinite(value.get_double()), "JSON has no NaN and no infinity");
       number(value.get_double());
       // A double stays one when it is read back.
       if (out.find_first_of(".e", number_start) == std::string::npos) out += ".0";
       break;
-    case json::kind::string: append_json_string(out, view(value.get_string())); break;
+    case json::kind::string:
+      append_json_string(out, view(value.get_string()));
+      break;
     case json::kind::array: {
       out += '[';
       bool first = true;

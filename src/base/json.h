@@ -26,7 +26,7 @@ namespace json = boost::json;
 
 struct JsonLimits {
   std::size_t depth = 64;
-  std::size_t nodes = 100'000;   // values, counting containers and members
+  std::size_t nodes = 100'000;  // values, counting containers and members
   std::size_t number_chars = 128;
 };
 

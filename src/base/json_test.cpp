@@ -21,13 +21,15 @@ TEST(Json, RoundTripsEveryKind) {
       R"({"a":null,"b":true,"c":-9223372036854775808,"d":18446744073709551615,"e":0.1,"f":"\u20ac\n","g":[1,[]],"h":{}})";
   const auto value = parse_json(text);
   ASSERT_TRUE(value);
-  EXPECT_EQ(to_json(*value),
-            R"({"a":null,"b":true,"c":-9223372036854775808,"d":18446744073709551615,"e":0.1,"f":"€\n","g":[1,[]],"h":{}})");
+  EXPECT_EQ(
+      to_json(*value),
+      R"({"a":null,"b":true,"c":-9223372036854775808,"d":18446744073709551615,"e":0.1,"f":"€\n","g":[1,[]],"h":{}})");
 }
 
 TEST(Json, ReadsDoublesExactly) {
-  for (const char* literal : {"0.1", "123.456", "5e-324", "1.7976931348623157e308", "2.2250738585072014e-308",
-                              "9007199254740993.0", "0.30000000000000004"}) {
+  for (const char* literal :
+       {"0.1", "123.456", "5e-324", "1.7976931348623157e308", "2.2250738585072014e-308",
+        "9007199254740993.0", "0.30000000000000004"}) {
     const auto value = parse_json(literal);
     ASSERT_TRUE(value) << literal;
     EXPECT_EQ(value->get_double(), std::strtod(literal, nullptr)) << literal;
@@ -54,17 +56,19 @@ TEST(Json, EnforcesDepthAndNodeLimits) {
 }
 
 TEST(Json, RefusesBadTextAndTrailingBytes) {
-  for (const char* text : {"", " ", "{", "{} x", "\xEF\xBB\xBF{}", "[\"\xFF\"]", "\"\\ud800\"", "NaN",
-                           "[1,]", "{'a':1}", "// c\n1", "\"a\nb\""}) {
+  for (const char* text : {"", " ", "{", "{} x", "\xEF\xBB\xBF{}", "[\"\xFF\"]", "\"\\ud800\"",
+                           "NaN", "[1,]", "{'a':1}", "// c\n1", "\"a\nb\""}) {
     EXPECT_NE(fault(text), "") << text;
   }
 }
 
-// Expected verdicts by file name: y_ parses, n_ does not, i_ is fixed below by what a strict reader does.
+// Expected verdicts by file name: y_ parses, n_ does not, i_ is fixed below by what a strict reader
+// does.
 TEST(Json, AgreesWithJsonTestSuite) {
   const char* set = std::getenv("KUBIYA_VECTORS_DIR");
   const std::filesystem::path dir =
-      (set ? std::filesystem::path(set) : std::filesystem::path(KUBIYA_SOURCE_DIR) / ".." / "shared" / "vectors") /
+      (set ? std::filesystem::path(set)
+           : std::filesystem::path(KUBIYA_SOURCE_DIR) / ".." / "shared" / "vectors") /
       "jsontestsuite" / "test_parsing";
   if (!std::filesystem::exists(dir)) GTEST_SKIP() << "vectors absent: " << dir;
   int y = 0, n = 0, i = 0;

@@ -35,10 +35,18 @@ void set_level(Level level);
 bool enabled(Level level);
 // Any thread.
 void write(Level level, std::string_view message, std::initializer_list<LogField> fields = {});
-inline void debug(std::string_view m, std::initializer_list<LogField> f = {}) { write(Level::debug, m, f); }
-inline void info(std::string_view m, std::initializer_list<LogField> f = {}) { write(Level::info, m, f); }
-inline void warn(std::string_view m, std::initializer_list<LogField> f = {}) { write(Level::warn, m, f); }
-inline void error(std::string_view m, std::initializer_list<LogField> f = {}) { write(Level::error, m, f); }
+inline void debug(std::string_view m, std::initializer_list<LogField> f = {}) {
+  write(Level::debug, m, f);
+}
+inline void info(std::string_view m, std::initializer_list<LogField> f = {}) {
+  write(Level::info, m, f);
+}
+inline void warn(std::string_view m, std::initializer_list<LogField> f = {}) {
+  write(Level::warn, m, f);
+}
+inline void error(std::string_view m, std::initializer_list<LogField> f = {}) {
+  write(Level::error, m, f);
+}
 
 // Appends one line, newline included, to `out` without writing it.
 void append_line(std::string& out, Level level, std::string_view message,

@@ -58,21 +58,21 @@ using Result = tl::expected<T, Error>;
 }  // namespace kubiya
 
 // Yields the value of a Result or returns its error from the calling function.
-#define TRY(expression)                                                        \
-  __extension__({                                                              \
-    auto&& try_result_ = (expression);                                         \
-    if (!try_result_) return ::kubiya::fail(std::move(try_result_).error());   \
-    *std::move(try_result_);                                                   \
+#define TRY(expression)                                                      \
+  __extension__({                                                            \
+    auto&& try_result_ = (expression);                                       \
+    if (!try_result_) return ::kubiya::fail(std::move(try_result_).error()); \
+    *std::move(try_result_);                                                 \
   })
 
 // The same for Result<void>.
-#define TRY_VOID(expression)                                                   \
-  do {                                                                         \
-    auto&& try_result_ = (expression);                                         \
-    if (!try_result_) return ::kubiya::fail(std::move(try_result_).error());   \
+#define TRY_VOID(expression)                                                 \
+  do {                                                                       \
+    auto&& try_result_ = (expression);                                       \
+    if (!try_result_) return ::kubiya::fail(std::move(try_result_).error()); \
   } while (false)
 
 // Stops the process when one of our invariants is broken. Never on anything a
 // client can influence. Restarting is safe: the store and the journal are.
-#define ASSERT(condition, why)                                                 \
+#define ASSERT(condition, why) \
   ((condition) ? void(0) : ::kubiya::assertion_failed(#condition, why, __FILE__, __LINE__))

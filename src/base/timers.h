@@ -27,8 +27,8 @@ class Timers {
   std::mutex mutex_;
   std::uint64_t next_ = 1;
   std::multimap<Mono, std::uint64_t> order_;
-  std::unordered_map<std::uint64_t, std::pair<std::multimap<Mono, std::uint64_t>::iterator,
-                                              std::function<void()>>>
+  std::unordered_map<std::uint64_t,
+                     std::pair<std::multimap<Mono, std::uint64_t>::iterator, std::function<void()>>>
       entries_;
 };
 

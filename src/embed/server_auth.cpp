@@ -19,7 +19,8 @@ struct OwnTool {
 
 Caller caller_of(const policy::Permit& permit) {
   const PrincipalFacts& facts = permit.principal()->facts();
-  return {facts.tenant, facts.issuer, facts.subject, facts.display_name, facts.client, facts.scopes.names()};
+  return {facts.tenant,       facts.issuer, facts.subject,
+          facts.display_name, facts.client, facts.scopes.names()};
 }
 
 Result<tools::ToolResult> invoke(const OwnTool& tool, const tools::Call& call) {
@@ -31,7 +32,8 @@ Result<tools::ToolResult> invoke(const OwnTool& tool, const tools::Call& call) {
   }
   auto structured = parse_json(reply.json);
   if (!structured || !structured->is_object()) {
-    return fail(Code::internal, "The tool failed", tool.definition.name + " did not answer with a JSON object");
+    return fail(Code::internal, "The tool failed",
+                tool.definition.name + " did not answer with a JSON object");
   }
   tools::ToolResult result;
   result.structured = std::move(structured->get_object());
@@ -50,16 +52,16 @@ Result<> register_tool(tools::Registry& registry, const std::shared_ptr<const Ow
   spec.input_schema = given.input_schema;
   spec.output_schema = given.output_schema;
   if (given.mutates) {
-    return registry.add(std::move(spec),
-                        tools::Tool::MutateHandler([tool](std::shared_ptr<const tools::Call> call,
-                                                          const audit::DurableTicket&, tools::Done done) {
-                          done(invoke(*tool, *call));
-                        }));
+    return registry.add(std::move(spec), tools::Tool::MutateHandler(
+                                             [tool](std::shared_ptr<const tools::Call> call,
+                                                    const audit::DurableTicket&, tools::Done done) {
+                                               done(invoke(*tool, *call));
+                                             }));
   }
-  return registry.add(std::move(spec), tools::Tool::ReadHandler([tool](const tools::Call& call, const audit::Ticket&,
-                                                                       tools::Done done) {
-                        done(invoke(*tool, call));
-                      }));
+  return registry.add(
+      std::move(spec),
+      tools::Tool::ReadHandler([tool](const tools::Call& call, const audit::Ticket&,
+                                      tools::Done done) { done(invoke(*tool, call)); }));
 }
 
 std::string joined(const std::vector<std::string>& words) { return Scopes(words).text(); }
@@ -82,7 +84,8 @@ struct McpServer::Impl {
       flags.emplace_back("auth.server", options.auth_server_url);
       flags.emplace_back("auth.type", options.auth_server_type);
     }
-    if (!options.required_scopes.empty()) flags.emplace_back("required_scopes", joined(options.required_scopes));
+    if (!options.required_scopes.empty())
+      flags.emplace_back("required_scopes", joined(options.required_scopes));
     if (!options.audience.empty()) flags.emplace_back("auth.audience", options.audience);
     flags.insert(flags.end(), options.settings.begin(), options.settings.end());
     return app::load_config(sources);
@@ -112,7 +115,8 @@ Status McpServer::add_tool(ToolDefinition tool, ToolHandler handler) {
   auto own = std::make_shared<const OwnTool>(OwnTool{std::move(tool), std::move(handler)});
   tools::Registry trial;
   for (const auto& earlier : impl_->own_tools) {
-    if (const auto added = register_tool(trial, earlier); !added) return {false, added.error().message};
+    if (const auto added = register_tool(trial, earlier); !added)
+      return {false, added.error().message};
   }
   if (const auto added = register_tool(trial, own); !added) return {false, added.error().message};
   impl_->own_tools.push_back(std::move(own));
@@ -139,7 +143,9 @@ Status McpServer::start() {
   return {};
 }
 
-std::uint16_t McpServer::port() const { return impl_->application ? impl_->application->port() : 0; }
+std::uint16_t McpServer::port() const {
+  return impl_->application ? impl_->application->port() : 0;
+}
 
 void McpServer::stop() {
   if (impl_->application) impl_->application->stop();

@@ -187,7 +187,8 @@ TEST_F(SchedulingTest, RecordsTheIntentBeforeTheProcessStarts) {
       for (const auto& [name, value] : request.environment) {
         if (name != "KUBIYA_RUN_ID") continue;
         run_status = runs_.get(value)->status;
-        for (const auto& step : *runs_.steps(value)) statuses += step.status + " ";
+        const auto steps = runs_.steps(value);
+        for (const auto& step : *steps) statuses += step.status + " ";
       }
       return fail(Code::invalid, "not today");
     }

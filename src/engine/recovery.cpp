@@ -64,11 +64,8 @@ void remove_run_directories(const std::string& path) {
 }
 
 audit::Journal::RunEnd end_of(const store::RunRow& run) {
-  return {run.id,         run.workflow,
-          run.tenant,     run.issuer,
-          run.subject,    run.key_fingerprint,
-          run.request_id, std::string(to_string(workflow::RunStatus::interrupted)),
-          kReason};
+  return {run.id,         run.workflow, run.tenant, run.issuer, run.subject, run.key_fingerprint,
+          run.request_id, run.status,   run.reason};
 }
 
 }  // namespace
@@ -82,7 +79,12 @@ Result<Descriptor> recover(const EngineOptions& options, store::Database& db,
   const auto left = TRY(runs.unfinished());
   for (const store::RunRow& run : left) {
     TRY_VOID(runs.interrupt(run.id, unix_ms(clock.wall()), kReason));
-    journal.run_finished(end_of(run));
+  }
+  // Those, and runs whose end was stored but not yet recorded when the server stopped.
+  for (const store::RunRow& run : TRY(runs.unaudited())) {
+    journal.run_finished(end_of(run), [&db, id = run.id](const Result<>& recorded) {
+      if (recorded) store::Runs(db).set_audited(id);
+    });
   }
   remove_run_directories(options.work_directory);
   if (killed != 0 || !left.empty()) {

@@ -47,11 +47,16 @@ class MemoryJournal final : public audit::Journal {
     return audit::JournalImpl::read_ticket();
   }
   void refused(const audit::RefusedCall&, int) override {}
-  void finish(const audit::DurableTicket&, const audit::Outcome&) override {}
+  void finish(const audit::DurableTicket&, const audit::Outcome&, Recorded recorded) override {
+    recorded({});
+  }
   void finish(const audit::Ticket&, const audit::Outcome&, int) override {}
-  void run_finished(const RunEnd& end) override {
-    const std::lock_guard lock(mutex_);
-    ends_.push_back(end);
+  void run_finished(const RunEnd& end, Recorded recorded) override {
+    {
+      const std::lock_guard lock(mutex_);
+      ends_.push_back(end);
+    }
+    recorded({});
   }
   void event(std::string_view, const json::object&) override {}
   void flush_loop(int) override {}

@@ -79,13 +79,14 @@ TEST(Admission, IsAskedOnceForALargeBody) {
 }
 
 TEST(Admission, RefusesBeforeTheBodyIsRead) {
-  FunctionHandler handler(echo, [](const Request& head, Handler::Admission decide) {
+  Helpers helpers;
+  FunctionHandler handler(echo, [&](const Request& head, Handler::Admission decide) {
     EXPECT_EQ(head.path, "/b");
-    std::thread([decide = std::move(decide)] {
+    helpers.run([decide = std::move(decide)] {
       auto refusal = std::make_unique<Response>();
       refusal->status = 401;
       decide(std::move(refusal));
-    }).detach();
+    });
   });
   const auto server = start_server(handler, with_bodies(1'000, 100'000));
   Wire wire(server->port());

@@ -124,10 +124,11 @@ TEST(Server, ClosesWhenTheClientAsks) {
 }
 
 TEST(Server, AnswersAClientThatOnlyEndedItsSendingSide) {
-  FunctionHandler handler([](const Request&, Responder responder) {
-    std::thread([r = std::make_shared<Responder>(std::move(responder))] {
+  Helpers helpers;
+  FunctionHandler handler([&](const Request&, Responder responder) {
+    helpers.run([r = std::make_shared<Responder>(std::move(responder))] {
       if (eventually([&] { return !r->open(); })) r->send({});
-    }).detach();
+    });
   });
   const auto server = start_server(handler);
   Wire wire(server->port());
@@ -167,14 +168,15 @@ TEST(Server, TurnsAnExceptionInto500) {
 }
 
 TEST(Server, TakesAnswersFromOtherThreads) {
-  FunctionHandler handler([](const Request& request, Responder responder) {
-    std::thread([&request, r = std::make_shared<Responder>(std::move(responder))] {
+  Helpers helpers;
+  FunctionHandler handler([&](const Request& request, Responder responder) {
+    helpers.run([&request, r = std::make_shared<Responder>(std::move(responder))] {
       Response response;
       response.body = std::string(request.body);
       r->send(std::move(response));
       // The request outlives the answer as long as the Responder does.
       ASSERT_EQ(request.path, "/t");
-    }).detach();
+    });
   });
   const auto server = start_server(handler);
   Wire wire(server->port());

@@ -13,8 +13,11 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <mutex>
 #include <string>
 #include <string_view>
+#include <thread>
+#include <vector>
 
 #include "http/server.h"
 
@@ -110,6 +113,22 @@ class Wire {
   bool connected_ = false;
   bool timed_out_ = false;
   std::string pending_;
+};
+
+// Threads of a test that answer later; joined at the end, so declare it first.
+class Helpers {
+ public:
+  ~Helpers() {
+    for (auto& thread : threads_) thread.join();
+  }
+  void run(std::function<void()> work) {
+    const std::lock_guard lock(mutex_);
+    threads_.emplace_back(std::move(work));
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::thread> threads_;
 };
 
 class FunctionHandler final : public Handler {

@@ -11,22 +11,22 @@ namespace kubiya::identity {
 enum class Reason {
   // no usable credential
   no_credential,
-  bad_authorization_header,   // malformed, empty, unknown scheme
+  bad_authorization_header,  // malformed, empty, unknown scheme
   several_credentials,
   credential_in_query,
-  argument_key_refused,       // api_key argument where the mode forbids it
+  argument_key_refused,  // api_key argument where the mode forbids it
   // the envelope of a token
   token_too_long,
   not_three_parts,
   bad_base64,
   bad_header_json,
   bad_claims_json,
-  bad_algorithm,              // missing, not a string, or not one of the issuer's
-  critical_header,            // any `crit`, `b64`, `zip`
-  wrong_token_type,           // `typ` or `cty`
+  bad_algorithm,     // missing, not a string, or not one of the issuer's
+  critical_header,   // any `crit`, `b64`, `zip`
+  wrong_token_type,  // `typ` or `cty`
   bad_key_id,
   unknown_key,
-  key_mismatch,               // algorithm against key type, curve or use
+  key_mismatch,  // algorithm against key type, curve or use
   bad_signature,
   // claims
   wrong_issuer,
@@ -35,19 +35,19 @@ enum class Reason {
   token_not_yet_valid,
   issued_in_future,
   lifetime_too_long,
-  bad_claim,                  // missing or of the wrong type: the detail names it
+  bad_claim,  // missing or of the wrong type: the detail names it
   bad_subject,
-  proof_required,             // `cnf` without a way to honour it
+  proof_required,  // `cnf` without a way to honour it
   wrong_tenant,
   // keys
   key_claims_disagree,
   key_of_another_owner,
-  bad_api_key,                // malformed or checksum
+  bad_api_key,  // malformed or checksum
   unknown_api_key,
   revoked_api_key,
   expired_api_key,
   // dependencies
-  keys_unavailable,           // the identity provider cannot be reached and nothing is cached
+  keys_unavailable,  // the identity provider cannot be reached and nothing is cached
   overloaded,
 };
 

@@ -50,23 +50,26 @@ std::string error_answer(std::optional<std::string_view> id, const ProtocolError
 
 Results::Results(ServerInfo info, const tools::Registry& registry) : info_(std::move(info)) {
   const json::object server{{"name", info_.name}, {"version", info_.version}};
-  server_meta_ = R"(,"_meta":{"io.modelcontextprotocol/serverInfo":)" + to_json(json::value(server)) + "}";
+  server_meta_ =
+      R"(,"_meta":{"io.modelcontextprotocol/serverInfo":)" + to_json(json::value(server)) + "}";
 
   std::string versions;
-  for (const auto version : kServedVersions) versions += fmt::format("{}\"{}\"", versions.empty() ? "" : ",", version);
+  for (const auto version : kServedVersions)
+    versions += fmt::format("{}\"{}\"", versions.empty() ? "" : ",", version);
   // What a caller may do does not change the list of tools in this release, but the answer to a
   // request with a token is never for a shared cache.
-  discover_ = fmt::format(R"({{"resultType":"complete","supportedVersions":[{}],"capabilities":{{"tools":{{}}}},)"
-                          R"("ttlMs":60000,"cacheScope":"private","instructions":{}{}}})",
-                          versions, to_json(json::value(info_.instructions)), server_meta_);
+  discover_ = fmt::format(
+      R"({{"resultType":"complete","supportedVersions":[{}],"capabilities":{{"tools":{{}}}},)"
+      R"("ttlMs":60000,"cacheScope":"private","instructions":{}{}}})",
+      versions, to_json(json::value(info_.instructions)), server_meta_);
   std::string list;
   for (const auto& tool : registry.tools()) {
     if (!list.empty()) list += ',';
     list += tool->listing();
   }
   tools_legacy_ = R"({"tools":[)" + list + "]}";
-  tools_modern_ = R"({"resultType":"complete","tools":[)" + list + R"(],"ttlMs":60000,"cacheScope":"private")" +
-                  server_meta_ + "}";
+  tools_modern_ = R"({"resultType":"complete","tools":[)" + list +
+                  R"(],"ttlMs":60000,"cacheScope":"private")" + server_meta_ + "}";
 }
 
 std::string Results::initialize(std::string_view requested) const {
@@ -106,9 +109,10 @@ std::string Results::tool_error(Era era, std::string_view text) const {
   return out;
 }
 
-std::string progress_notification(std::string_view token, double progress, std::optional<double> total,
-                                  std::string_view message) {
-  std::string out = R"({"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":)";
+std::string progress_notification(std::string_view token, double progress,
+                                  std::optional<double> total, std::string_view message) {
+  std::string out =
+      R"({"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":)";
   out += token;
   out += fmt::format(",\"progress\":{}", progress);
   if (total) out += fmt::format(",\"total\":{}", *total);
@@ -128,12 +132,17 @@ Disposition disposition(Code code) {
     case Code::too_large:
     case Code::timeout:
     case Code::cancelled:
-    case Code::unsupported: return {Form::tool_error, 200, 0};
-    case Code::unauthenticated: return {Form::protocol_error, 401, rpc::kInvalidRequest};
-    case Code::busy: return {Form::protocol_error, 429, rpc::kInternalError};
-    case Code::unavailable: return {Form::protocol_error, 503, rpc::kInternalError};
+    case Code::unsupported:
+      return {Form::tool_error, 200, 0};
+    case Code::unauthenticated:
+      return {Form::protocol_error, 401, rpc::kInvalidRequest};
+    case Code::busy:
+      return {Form::protocol_error, 429, rpc::kInternalError};
+    case Code::unavailable:
+      return {Form::protocol_error, 503, rpc::kInternalError};
     case Code::corrupt:
-    case Code::internal: return {Form::protocol_error, 500, rpc::kInternalError};
+    case Code::internal:
+      return {Form::protocol_error, 500, rpc::kInternalError};
   }
   return {Form::protocol_error, 500, rpc::kInternalError};
 }

@@ -31,7 +31,8 @@ class Results {
   Results(ServerInfo info, const tools::Registry& registry);
 
   const std::string& discover() const { return discover_; }
-  // `requested` is what the client asked for; the answer names it if served, else our newest legacy.
+  // `requested` is what the client asked for; the answer names it if served, else our newest
+  // legacy.
   std::string initialize(std::string_view requested) const;
   const std::string& tools_list(Era era) const {
     return era == Era::modern ? tools_modern_ : tools_legacy_;
@@ -48,8 +49,8 @@ class Results {
 };
 
 // One notifications/progress message.
-std::string progress_notification(std::string_view token, double progress, std::optional<double> total,
-                                  std::string_view message);
+std::string progress_notification(std::string_view token, double progress,
+                                  std::optional<double> total, std::string_view message);
 
 // Where a failure of an operation goes.
 struct Disposition {

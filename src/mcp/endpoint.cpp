@@ -56,16 +56,19 @@ Endpoint::Endpoint(EndpointOptions options, EndpointServices services)
 
 void Endpoint::handle(const http::Request& request, http::Responder responder) {
   RequestLog::enter(request.loop);
-  const auto x = std::make_shared<Exchange>(request, std::move(responder), next_request_id(request.loop));
+  const auto x =
+      std::make_shared<Exchange>(request, std::move(responder), next_request_id(request.loop));
   const bool get = request.method == "GET";
   if (request.path == options_.mcp_path || request.path == "/") {
     if (request.method == "POST") return begin(x);
-    // A GET that wants events is a legacy client asking for a stream, which this server does not offer.
+    // A GET that wants events is a legacy client asking for a stream, which this server does not
+    // offer.
     if (get && request.path == "/" && !request.header("accept").starts_with("text/event-stream")) {
       return authenticate(x, {});
     }
-    return send(x, refuse_http(405, "method_not_allowed", "MCP messages are sent with POST", x->request_id),
-                "method_not_allowed");
+    return send(
+        x, refuse_http(405, "method_not_allowed", "MCP messages are sent with POST", x->request_id),
+        "method_not_allowed");
   }
   if (get && request.path == "/healthz") return document(x, R"({"status":"ok"})", "no-store");
   if (get && request.path == "/readyz") {
@@ -80,15 +83,19 @@ void Endpoint::handle(const http::Request& request, http::Responder responder) {
     }
     if (request.path == kServerMetadata) {
       for (const auto& issuer : services_.authenticator.issuers()) {
-        if (const auto metadata = issuer->metadata()) return document(x, *metadata, "public, max-age=300");
+        if (const auto metadata = issuer->metadata())
+          return document(x, *metadata, "public, max-age=300");
       }
-      return send(x, refuse_http(503, "temporarily_unavailable", "The identity provider has not been reached yet",
-                                 x->request_id),
+      return send(x,
+                  refuse_http(503, "temporarily_unavailable",
+                              "The identity provider has not been reached yet", x->request_id),
                   "keys_unavailable");
     }
   }
-  send(x, refuse_http(404, "not_found",
-                      fmt::format("Nothing is served here; MCP answers at {}", options_.mcp_path), x->request_id),
+  send(x,
+       refuse_http(404, "not_found",
+                   fmt::format("Nothing is served here; MCP answers at {}", options_.mcp_path),
+                   x->request_id),
        "not_found");
 }
 
@@ -99,7 +106,8 @@ void Endpoint::begin(const ExchangePtr& x) {
                        x->request.count("x-api-key") == 0;
   if (in_body) {
     if (x->request.body.size() > options_.early_body_bytes) {
-      return refuse_credential(x, {Reason::no_credential, "body too large to look for a key", {}, {}});
+      return refuse_credential(x,
+                               {Reason::no_credential, "body too large to look for a key", {}, {}});
     }
     if (!receive(x)) return;
   }
@@ -123,7 +131,8 @@ void Endpoint::authenticate(const ExchangePtr& x, std::string_view argument_key)
       });
 }
 
-void Endpoint::authenticated(const ExchangePtr& x, identity::Verdict verdict, std::string_view argument_key) {
+void Endpoint::authenticated(const ExchangePtr& x, identity::Verdict verdict,
+                             std::string_view argument_key) {
   if (!verdict) {
     const bool open = verdict.error().reason == Reason::no_credential && x->received &&
                       is_open_method(x->message.method);
@@ -134,9 +143,10 @@ void Endpoint::authenticated(const ExchangePtr& x, identity::Verdict verdict, st
   if (x->request.method == "GET") return identify(x);
   if (!x->received) {
     if (!receive(x)) return;
-    // A key in the header and another in the arguments: the authenticator decides with both in view.
-    if (challenge_.mode == Mode::api_key && argument_key.empty() && x->message.method == "tools/call" &&
-        x->message.params != nullptr) {
+    // A key in the header and another in the arguments: the authenticator decides with both in
+    // view.
+    if (challenge_.mode == Mode::api_key && argument_key.empty() &&
+        x->message.method == "tools/call" && x->message.params != nullptr) {
       const auto* arguments = find_object(*x->message.params, "arguments");
       if (arguments != nullptr && find_string(*arguments, "api_key")) return authenticate(x, {});
     }
@@ -147,14 +157,17 @@ void Endpoint::authenticated(const ExchangePtr& x, identity::Verdict verdict, st
 bool Endpoint::receive(const ExchangePtr& x) {
   const http::Request& request = x->request;
   if (!is_json_content(request.header("content-type")) || request.count("content-encoding") != 0) {
-    send(x, refuse_http(415, "unsupported_media_type", "Send Content-Type: application/json, not encoded",
-                        x->request_id),
+    send(x,
+         refuse_http(415, "unsupported_media_type",
+                     "Send Content-Type: application/json, not encoded", x->request_id),
          "unsupported_media_type");
     return false;
   }
   x->accepts = parse_accept(request.header("accept"));
   if (!x->accepts.json && !x->accepts.events) {
-    send(x, refuse_http(406, "not_acceptable", "Accept application/json or text/event-stream", x->request_id),
+    send(x,
+         refuse_http(406, "not_acceptable", "Accept application/json or text/event-stream",
+                     x->request_id),
          "not_acceptable");
     return false;
   }
@@ -162,8 +175,11 @@ bool Endpoint::receive(const ExchangePtr& x) {
   if (!parsed) {
     // A repeated member is well-formed JSON with two readings: a bad request, not a bad text.
     const bool duplicate = parsed.error().message == "duplicate member";
-    refuse_message(x, {400, duplicate ? rpc::kInvalidRequest : rpc::kParseError,
-                       "The body is not acceptable JSON: " + parsed.error().message, {}},
+    refuse_message(x,
+                   {400,
+                    duplicate ? rpc::kInvalidRequest : rpc::kParseError,
+                    "The body is not acceptable JSON: " + parsed.error().message,
+                    {}},
                    "bad_json");
     return false;
   }
@@ -192,17 +208,22 @@ void Endpoint::dispatch(const ExchangePtr& x) {
     if (message.method == "server/discover") return handshake(x, results_.discover());
   } else {
     if (message.method == "initialize") {
-      const auto wanted = message.params ? find_string(*message.params, "protocolVersion") : std::nullopt;
+      const auto wanted =
+          message.params ? find_string(*message.params, "protocolVersion") : std::nullopt;
       if (!wanted) {
-        return refuse_message(x, {400, rpc::kInvalidParams, "params.protocolVersion is required", {}}, "bad_params");
+        return refuse_message(
+            x, {400, rpc::kInvalidParams, "params.protocolVersion is required", {}}, "bad_params");
       }
       return handshake(x, results_.initialize(*wanted));
     }
     if (message.method == "ping") return handshake(x, results_.empty());
   }
   // Only the modern era gives an unknown method a status of its own.
-  refuse_message(x, {message.era == Era::modern ? 404 : 200, rpc::kMethodNotFound,
-                     fmt::format("Method not found: {}", printable(message.method)), {}},
+  refuse_message(x,
+                 {message.era == Era::modern ? 404 : 200,
+                  rpc::kMethodNotFound,
+                  fmt::format("Method not found: {}", printable(message.method)),
+                  {}},
                  "unknown_method");
 }
 
@@ -217,7 +238,8 @@ void Endpoint::handshake(const ExchangePtr& x, const std::string& result) {
     what.era = x->message.version;
     what.target = x->message.method;
     const audit::Ticket ticket = services_.journal.note(*permit, what, x->request.loop);
-    services_.journal.finish(ticket, {.code = {}, .ok = true, .reason = "done", .run_id = {}, .target = {}},
+    services_.journal.finish(ticket,
+                             {.code = {}, .ok = true, .reason = "done", .run_id = {}, .target = {}},
                              x->request.loop);
   }
   send(x, json_response(result_answer(x->rpc_id, result)), "done");
@@ -226,27 +248,35 @@ void Endpoint::handshake(const ExchangePtr& x, const std::string& result) {
 void Endpoint::call_tool(const ExchangePtr& x) {
   static const json::value no_arguments = json::object{};
   const auto name = x->message.params ? find_string(*x->message.params, "name") : std::nullopt;
-  if (!name) return refuse_message(x, {400, rpc::kInvalidParams, "params.name is required", {}}, "bad_params");
+  if (!name)
+    return refuse_message(x, {400, rpc::kInvalidParams, "params.name is required", {}},
+                          "bad_params");
   const tools::Tool* tool = services_.registry.find(*name);
   if (tool == nullptr) {
-    return refuse_message(x, {x->message.era == Era::modern ? 400 : 200, rpc::kInvalidParams,
-                              "Unknown tool: " + printable(*name), {}},
+    return refuse_message(x,
+                          {x->message.era == Era::modern ? 400 : 200,
+                           rpc::kInvalidParams,
+                           "Unknown tool: " + printable(*name),
+                           {}},
                           "unknown_tool");
   }
   x->tool = tool->operation().name;
   const json::value* given = find(*x->message.params, "arguments");
   if (given != nullptr && !given->is_object()) {
-    return refuse_message(x, {400, rpc::kInvalidParams, "params.arguments must be an object", {}}, "bad_params");
+    return refuse_message(x, {400, rpc::kInvalidParams, "params.arguments must be an object", {}},
+                          "bad_params");
   }
   auto permit = services_.policy.decide(x->principal, tool->operation());
   if (!permit) return refuse_denied(x, tool->operation(), permit.error());
   const json::value& arguments = given != nullptr ? *given : no_arguments;
   if (challenge_.mode == Mode::token && arguments.get_object().contains("api_key")) {
-    return refuse_arguments(x, "argument_key_refused",
-                            "The api_key argument is not accepted here: your Kubiya API key comes from your token. "
-                            "Call again without it.");
+    return refuse_arguments(
+        x, "argument_key_refused",
+        "The api_key argument is not accepted here: your Kubiya API key comes from your token. "
+        "Call again without it.");
   }
-  if (const auto wrong = tool->check(arguments)) return refuse_arguments(x, "invalid_arguments", *wrong);
+  if (const auto wrong = tool->check(arguments))
+    return refuse_arguments(x, "invalid_arguments", *wrong);
   json::object owned(arguments.get_object(), json::storage_ptr());
   owned.erase("api_key");  // the credential was taken from it; nothing behind this line may see it
   if (tool->operation().effect == Effect::reads) {
@@ -256,7 +286,8 @@ void Endpoint::call_tool(const ExchangePtr& x) {
   }
 }
 
-void Endpoint::read(const ExchangePtr& x, const tools::Tool& tool, policy::Permit permit, json::object arguments) {
+void Endpoint::read(const ExchangePtr& x, const tools::Tool& tool, policy::Permit permit,
+                    json::object arguments) {
   const int loop = x->request.loop;
   const audit::Ticket ticket = services_.journal.note(permit, intent(*x, tool, arguments), loop);
   auto call = std::make_shared<tools::Call>(
@@ -274,29 +305,33 @@ void Endpoint::read(const ExchangePtr& x, const tools::Tool& tool, policy::Permi
     });
   };
   if (!services_.workers.submit(work)) {
-    const Result<tools::ToolResult> busy = fail(Code::busy, "The server is busy; try again shortly");
+    const Result<tools::ToolResult> busy =
+        fail(Code::busy, "The server is busy; try again shortly");
     services_.journal.finish(ticket, outcome_of(busy), loop);
     answer_call(x, busy);
   }
 }
 
 // Nothing happens before the intent is on disk; whatever happened, its outcome follows.
-void Endpoint::mutate(const ExchangePtr& x, const tools::Tool& tool, policy::Permit permit, json::object arguments) {
+void Endpoint::mutate(const ExchangePtr& x, const tools::Tool& tool, policy::Permit permit,
+                      json::object arguments) {
   if (in_flight_.fetch_add(1) >= options_.calls_in_flight) {
     in_flight_.fetch_sub(1);
     return answer_call(x, fail(Code::busy, "Too many calls are under way; try again shortly"));
   }
   auto call = std::make_shared<tools::Call>(
       tools::Call{std::move(permit), std::move(arguments), x->request_id, std::nullopt, nullptr});
-  if (const auto key = x->request.header("idempotency-key"); !key.empty()) call->idempotency_key = std::string(key);
+  if (const auto key = x->request.header("idempotency-key"); !key.empty())
+    call->idempotency_key = std::string(key);
   if (x->message.progress_token != nullptr && x->accepts.events) {
-    call->progress = [x, token = to_json(*x->message.progress_token)](double progress, std::optional<double> total,
-                                                                      std::string_view message) {
+    call->progress = [x, token = to_json(*x->message.progress_token)](
+                         double progress, std::optional<double> total, std::string_view message) {
       x->notify(progress_notification(token, progress, total, message));
     };
   }
   services_.journal.begin(
-      call->permit, intent(*x, tool, call->arguments), [this, x, &tool, call](Result<audit::DurableTicket> begun) {
+      call->permit, intent(*x, tool, call->arguments),
+      [this, x, &tool, call](Result<audit::DurableTicket> begun) {
         if (!begun) {
           in_flight_.fetch_sub(1);
           return answer_call(x, fail(begun.error()));
@@ -304,9 +339,12 @@ void Endpoint::mutate(const ExchangePtr& x, const tools::Tool& tool, policy::Per
         auto ticket = std::make_shared<const audit::DurableTicket>(std::move(*begun));
         services_.workers.submit_always([this, x, &tool, call, ticket] {
           tool.mutate(call, *ticket, [this, x, ticket](Result<tools::ToolResult> result) {
-            services_.journal.finish(*ticket, outcome_of(result));
-            in_flight_.fetch_sub(1);
-            answer_call(x, result);
+            // Answered means recorded, the outcome too.
+            services_.journal.finish(*ticket, outcome_of(result),
+                                     [this, x, ticket, result](Result<> recorded) {
+                                       in_flight_.fetch_sub(1);
+                                       answer_call(x, recorded ? result : fail(recorded.error()));
+                                     });
           });
         });
       });
@@ -315,7 +353,8 @@ void Endpoint::mutate(const ExchangePtr& x, const tools::Tool& tool, policy::Per
 void Endpoint::answer_call(const ExchangePtr& x, const Result<tools::ToolResult>& result) {
   const Era era = x->message.era;
   if (result) {
-    if (x->request.method == "GET") return send(x, json_response(to_json(json::value(result->structured))), "done");
+    if (x->request.method == "GET")
+      return send(x, json_response(to_json(json::value(result->structured))), "done");
     return send(x, json_response(result_answer(x->rpc_id, results_.tool_result(era, *result))),
                 result->failed ? "run_failed" : "done");
   }

@@ -29,9 +29,9 @@ namespace kubiya::mcp {
 struct EndpointOptions {
   ServerInfo info;
   std::string mcp_path = "/mcp";
-  identity::ResourceInfo resource;          // for the metadata documents
-  std::size_t early_body_bytes = 64 * 1024; // body parsed before a credential, API-key mode
-  std::size_t calls_in_flight = 4'096;      // mutating calls; beyond: 429
+  identity::ResourceInfo resource;           // for the metadata documents
+  std::size_t early_body_bytes = 64 * 1024;  // body parsed before a credential, API-key mode
+  std::size_t calls_in_flight = 4'096;       // mutating calls; beyond: 429
   RequestLogging logging = RequestLogging::all;
   int loops = 1;
 };
@@ -66,25 +66,30 @@ class Endpoint final : public http::Handler {
   // The stops, in order.
   void begin(const ExchangePtr& x);
   void authenticate(const ExchangePtr& x, std::string_view argument_key);
-  void authenticated(const ExchangePtr& x, identity::Verdict verdict, std::string_view argument_key);
+  void authenticated(const ExchangePtr& x, identity::Verdict verdict,
+                     std::string_view argument_key);
   bool receive(const ExchangePtr& x);
   void dispatch(const ExchangePtr& x);
   void handshake(const ExchangePtr& x, const std::string& result);
   void call_tool(const ExchangePtr& x);
-  void read(const ExchangePtr& x, const tools::Tool& tool, policy::Permit permit, json::object arguments);
-  void mutate(const ExchangePtr& x, const tools::Tool& tool, policy::Permit permit, json::object arguments);
+  void read(const ExchangePtr& x, const tools::Tool& tool, policy::Permit permit,
+            json::object arguments);
+  void mutate(const ExchangePtr& x, const tools::Tool& tool, policy::Permit permit,
+              json::object arguments);
   void answer_call(const ExchangePtr& x, const Result<tools::ToolResult>& result);
 
   // The side roads.
   void refuse_credential(const ExchangePtr& x, const identity::Refused& refused);
-  void refuse_denied(const ExchangePtr& x, const policy::Operation& operation, const policy::Denied& denied);
+  void refuse_denied(const ExchangePtr& x, const policy::Operation& operation,
+                     const policy::Denied& denied);
   void refuse_message(const ExchangePtr& x, const ProtocolError& error, std::string_view reason);
   void refuse_arguments(const ExchangePtr& x, std::string_view reason, const std::string& message);
   void document(const ExchangePtr& x, const std::string& body, std::string_view cache);
   void identify(const ExchangePtr& x);
   void send(const ExchangePtr& x, http::Response response, std::string_view reason);
 
-  audit::Intent intent(const Exchange& x, const tools::Tool& tool, const json::object& arguments) const;
+  audit::Intent intent(const Exchange& x, const tools::Tool& tool,
+                       const json::object& arguments) const;
   audit::RefusedCall refusal(const Exchange& x, std::string_view reason, int status) const;
   identity::Presented presented(const http::Request& request, std::string_view argument_key) const;
   bool is_open_method(std::string_view method) const;

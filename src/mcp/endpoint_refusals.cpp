@@ -23,7 +23,8 @@ void Endpoint::admit(const http::Request& head, Admission decide) {
   if (const auto verdict = services_.authenticator.now(what, head.loop)) return judge(*verdict);
   // Rare: a first token with a large body. Its keys are fetched by the small request that every
   // client sends first, so asking it to come back costs one retry and holds no half-read body.
-  judge(tl::unexpected(identity::Refused{identity::Reason::keys_unavailable, "large first body", {}, {}}));
+  judge(tl::unexpected(
+      identity::Refused{identity::Reason::keys_unavailable, "large first body", {}, {}}));
 }
 
 void Endpoint::sweep(int loop) {
@@ -52,15 +53,16 @@ void Endpoint::refuse_denied(const ExchangePtr& x, const policy::Operation& oper
                              const policy::Denied& denied) {
   if (denied.reason == policy::Refusal::no_api_key) {
     services_.journal.refused(refusal(*x, "no_api_key", 200), x->request.loop);
-    return send(x,
-                json_response(result_answer(
-                    x->rpc_id,
-                    results_.tool_error(
-                        x->message.era,
-                        "No API token provided: your token is valid but leads to no Kubiya API key. Have your "
-                        "identity provider put it in the claim kubiya_api_key (or api_key, or "
-                        "metadata.kubiya_api_key) and sign in again."))),
-                "no_api_key");
+    return send(
+        x,
+        json_response(result_answer(
+            x->rpc_id, results_.tool_error(
+                           x->message.era,
+                           "No API token provided: your token is valid but leads to no Kubiya API "
+                           "key. Have your "
+                           "identity provider put it in the claim kubiya_api_key (or api_key, or "
+                           "metadata.kubiya_api_key) and sign in again."))),
+        "no_api_key");
   }
   audit::RefusedCall call = refusal(*x, "insufficient_scope", 403);
   call.operation = operation.name;
@@ -69,7 +71,8 @@ void Endpoint::refuse_denied(const ExchangePtr& x, const policy::Operation& oper
   send(x, refuse_scope(challenge_, denied, x->request_id), "insufficient_scope");
 }
 
-void Endpoint::refuse_message(const ExchangePtr& x, const ProtocolError& error, std::string_view reason) {
+void Endpoint::refuse_message(const ExchangePtr& x, const ProtocolError& error,
+                              std::string_view reason) {
   if (x->principal && error.status < 500) {
     services_.journal.refused(refusal(*x, reason, error.status), -1);
   }
@@ -78,9 +81,11 @@ void Endpoint::refuse_message(const ExchangePtr& x, const ProtocolError& error, 
 }
 
 // The model can read this and correct itself, so it is a result and not a protocol error.
-void Endpoint::refuse_arguments(const ExchangePtr& x, std::string_view reason, const std::string& message) {
+void Endpoint::refuse_arguments(const ExchangePtr& x, std::string_view reason,
+                                const std::string& message) {
   services_.journal.refused(refusal(*x, reason, 200), x->request.loop);
-  send(x, json_response(result_answer(x->rpc_id, results_.tool_error(x->message.era, message))), reason);
+  send(x, json_response(result_answer(x->rpc_id, results_.tool_error(x->message.era, message))),
+       reason);
 }
 
 void Endpoint::document(const ExchangePtr& x, const std::string& body, std::string_view cache) {
@@ -100,7 +105,8 @@ void Endpoint::identify(const ExchangePtr& x) {
   read(x, *tool, std::move(*permit), {});
 }
 
-audit::Intent Endpoint::intent(const Exchange& x, const tools::Tool& tool, const json::object& arguments) const {
+audit::Intent Endpoint::intent(const Exchange& x, const tools::Tool& tool,
+                               const json::object& arguments) const {
   audit::Intent what;
   what.request_id = x.request_id;
   what.peer = x.request.peer;
@@ -124,7 +130,8 @@ audit::RefusedCall Endpoint::refusal(const Exchange& x, std::string_view reason,
   return call;
 }
 
-identity::Presented Endpoint::presented(const http::Request& request, std::string_view argument_key) const {
+identity::Presented Endpoint::presented(const http::Request& request,
+                                        std::string_view argument_key) const {
   identity::Presented what;
   what.authorization = request.header("authorization");
   what.authorization_count = request.count("authorization");
@@ -134,8 +141,8 @@ identity::Presented Endpoint::presented(const http::Request& request, std::strin
   what.argument_key = argument_key;
   if (!request.query.empty()) {
     const std::string query = "&" + lower(request.query);
-    what.credential_in_query =
-        query.find("&access_token=") != std::string::npos || query.find("&api_key=") != std::string::npos;
+    what.credential_in_query = query.find("&access_token=") != std::string::npos ||
+                               query.find("&api_key=") != std::string::npos;
   }
   return what;
 }
@@ -144,8 +151,8 @@ identity::Presented Endpoint::presented(const http::Request& request, std::strin
 // methods tell is the same for everybody and nobody's data.
 bool Endpoint::is_open_method(std::string_view method) const {
   if (challenge_.mode != Mode::api_key) return false;
-  return method == "initialize" || method == "ping" || method == "server/discover" || method == "tools/list" ||
-         method.starts_with("notifications/");
+  return method == "initialize" || method == "ping" || method == "server/discover" ||
+         method == "tools/list" || method.starts_with("notifications/");
 }
 
 std::string Endpoint::next_request_id(int loop) {

@@ -34,13 +34,13 @@ class Exchange {
   const std::string request_id;
 
   // Earned on the way.
-  PrincipalPtr principal;   // null until verified, and for the open methods of API-key mode
-  bool received = false;    // body parsed and decoded
-  json::value body;         // in arena_
-  Message message;          // views into body
-  std::string rpc_id;       // JSON text of the id
+  PrincipalPtr principal;  // null until verified, and for the open methods of API-key mode
+  bool received = false;   // body parsed and decoded
+  json::value body;        // in arena_
+  Message message;         // views into body
+  std::string rpc_id;      // JSON text of the id
   Accepts accepts;
-  std::string tool;         // name, once known to be one of ours
+  std::string tool;  // name, once known to be one of ours
 
   json::storage_ptr arena() { return &resource_; }
   // Runs `work` on this connection's loop.

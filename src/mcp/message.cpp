@@ -41,32 +41,41 @@ const json::object* meta_of(const json::object* params) {
 std::string_view named_by(std::string_view method) {
   if (method == "tools/call" || method == "prompts/get") return "name";
   if (method == "resources/read") return "uri";
-  if (method == "tasks/get" || method == "tasks/update" || method == "tasks/cancel") return "taskId";
+  if (method == "tasks/get" || method == "tasks/update" || method == "tasks/cancel")
+    return "taskId";
   return {};
 }
 
-tl::expected<void, ProtocolError> mirror(const MirroredHeaders::Field& header, std::string_view name,
-                                         std::string_view expected) {
-  if (header.count == 0) return refuse(rpc::kHeaderMismatch, fmt::format("The {} header is missing", name));
-  if (header.count > 1) return refuse(rpc::kHeaderMismatch, fmt::format("The {} header is repeated", name));
+tl::expected<void, ProtocolError> mirror(const MirroredHeaders::Field& header,
+                                         std::string_view name, std::string_view expected) {
+  if (header.count == 0)
+    return refuse(rpc::kHeaderMismatch, fmt::format("The {} header is missing", name));
+  if (header.count > 1)
+    return refuse(rpc::kHeaderMismatch, fmt::format("The {} header is repeated", name));
   if (header.value != expected) {
     return refuse(rpc::kHeaderMismatch, fmt::format("The {} header differs from the body", name));
   }
   return {};
 }
 
-tl::expected<void, ProtocolError> check_name(const Message& message, const MirroredHeaders& headers) {
+tl::expected<void, ProtocolError> check_name(const Message& message,
+                                             const MirroredHeaders& headers) {
   const std::string_view member = named_by(message.method);
   if (member.empty()) return {};
   const auto in_body = message.params ? find_string(*message.params, member) : std::nullopt;
   if (!in_body) {
-    return refuse(rpc::kInvalidParams, fmt::format("params.{} is required and must be a string", member));
+    return refuse(rpc::kInvalidParams,
+                  fmt::format("params.{} is required and must be a string", member));
   }
-  if (headers.name.count == 0) return refuse(rpc::kHeaderMismatch, "The Mcp-Name header is missing");
-  if (headers.name.count > 1) return refuse(rpc::kHeaderMismatch, "The Mcp-Name header is repeated");
+  if (headers.name.count == 0)
+    return refuse(rpc::kHeaderMismatch, "The Mcp-Name header is missing");
+  if (headers.name.count > 1)
+    return refuse(rpc::kHeaderMismatch, "The Mcp-Name header is repeated");
   const auto in_header = decode_header_text(headers.name.value);
-  if (!in_header) return refuse(rpc::kHeaderMismatch, "The Mcp-Name header is not valid base64 text");
-  if (*in_header != *in_body) return refuse(rpc::kHeaderMismatch, "The Mcp-Name header differs from the body");
+  if (!in_header)
+    return refuse(rpc::kHeaderMismatch, "The Mcp-Name header is not valid base64 text");
+  if (*in_header != *in_body)
+    return refuse(rpc::kHeaderMismatch, "The Mcp-Name header differs from the body");
   return {};
 }
 
@@ -77,17 +86,21 @@ tl::expected<Message, ProtocolError> modern(Message message, const MirroredHeade
   const json::object& meta = *meta_of(message.params);
   const auto version = find_string(meta, kVersionKey);
   if (!version) {
-    return refuse(rpc::kInvalidParams, fmt::format("params._meta[\"{}\"] must be a string", kVersionKey));
+    return refuse(rpc::kInvalidParams,
+                  fmt::format("params._meta[\"{}\"] must be a string", kVersionKey));
   }
   if (find_object(meta, kCapabilitiesKey) == nullptr) {
-    return refuse(rpc::kInvalidParams, fmt::format("params._meta[\"{}\"] must be an object", kCapabilitiesKey));
+    return refuse(rpc::kInvalidParams,
+                  fmt::format("params._meta[\"{}\"] must be an object", kCapabilitiesKey));
   }
   message.progress_token = find(meta, "progressToken");
   if (message.progress_token != nullptr && !is_id(*message.progress_token)) {
     return refuse(rpc::kInvalidParams, "params._meta.progressToken must be a string or an integer");
   }
-  if (auto ok = mirror(headers.version, "MCP-Protocol-Version", *version); !ok) return Failure(ok.error());
-  if (auto ok = mirror(headers.method, "Mcp-Method", message.method); !ok) return Failure(ok.error());
+  if (auto ok = mirror(headers.version, "MCP-Protocol-Version", *version); !ok)
+    return Failure(ok.error());
+  if (auto ok = mirror(headers.method, "Mcp-Method", message.method); !ok)
+    return Failure(ok.error());
   if (*version != kModernVersion) return unsupported(*version);
   message.version = kModernVersion;
   if (auto ok = check_name(message, headers); !ok) return Failure(ok.error());
@@ -97,16 +110,19 @@ tl::expected<Message, ProtocolError> modern(Message message, const MirroredHeade
 tl::expected<Message, ProtocolError> legacy(Message message, const MirroredHeaders& headers) {
   message.era = Era::legacy;
   message.version = kLegacyVersions.back();
-  if (headers.version.count > 1) return refuse(rpc::kInvalidRequest, "The MCP-Protocol-Version header is repeated");
+  if (headers.version.count > 1)
+    return refuse(rpc::kInvalidRequest, "The MCP-Protocol-Version header is repeated");
   if (headers.version.count == 1) {
-    const auto known = std::find(kLegacyVersions.begin(), kLegacyVersions.end(), headers.version.value);
+    const auto known =
+        std::find(kLegacyVersions.begin(), kLegacyVersions.end(), headers.version.value);
     if (known == kLegacyVersions.end()) return unsupported(headers.version.value);
     message.version = *known;
   }
   if (const json::object* meta = meta_of(message.params)) {
     message.progress_token = find(*meta, "progressToken");
     if (message.progress_token != nullptr && !is_id(*message.progress_token)) {
-      return refuse(rpc::kInvalidParams, "params._meta.progressToken must be a string or an integer");
+      return refuse(rpc::kInvalidParams,
+                    "params._meta.progressToken must be a string or an integer");
     }
   }
   return message;
@@ -114,22 +130,26 @@ tl::expected<Message, ProtocolError> legacy(Message message, const MirroredHeade
 
 // Which era a request belongs to is said by its body; a header alone cannot make it modern, but a
 // modern header on a body without the claim is a broken modern request and not a legacy one.
-tl::expected<Message, ProtocolError> classify(const Message& message, const MirroredHeaders& headers) {
+tl::expected<Message, ProtocolError> classify(const Message& message,
+                                              const MirroredHeaders& headers) {
   const json::object* meta = meta_of(message.params);
   const bool claims_modern = meta != nullptr && meta->contains(kVersionKey);
   const bool modern_header = headers.version.count != 0 && headers.version.value == kModernVersion;
   if (message.id == nullptr) {
     Message notification = message;
     notification.era = modern_header || claims_modern ? Era::modern : Era::legacy;
-    notification.version = notification.era == Era::modern ? kModernVersion : kLegacyVersions.back();
+    notification.version =
+        notification.era == Era::modern ? kModernVersion : kLegacyVersions.back();
     return notification;
   }
   if (claims_modern) return modern(message, headers);
   if (modern_header && message.method == "initialize") {
-    return refuse(rpc::kHeaderMismatch, "initialize belongs to versions before the one the header names");
+    return refuse(rpc::kHeaderMismatch,
+                  "initialize belongs to versions before the one the header names");
   }
   if (modern_header) {
-    return refuse(rpc::kInvalidParams, fmt::format("params._meta[\"{}\"] is required", kVersionKey));
+    return refuse(rpc::kInvalidParams,
+                  fmt::format("params._meta[\"{}\"] is required", kVersionKey));
   }
   return legacy(message, headers);
 }
@@ -143,7 +163,8 @@ bool is_legal_envelope(const json::object& object) {
 std::optional<std::string> decode_header_text(std::string_view value) {
   constexpr std::string_view prefix = "=?base64?";
   constexpr std::string_view suffix = "?=";
-  if (value.size() < prefix.size() + suffix.size() || !value.starts_with(prefix) || !value.ends_with(suffix)) {
+  if (value.size() < prefix.size() + suffix.size() || !value.starts_with(prefix) ||
+      !value.ends_with(suffix)) {
     return std::string(value);
   }
   auto text = unbase64(value.substr(prefix.size(), value.size() - prefix.size() - suffix.size()));
@@ -152,7 +173,8 @@ std::optional<std::string> decode_header_text(std::string_view value) {
 }
 
 Decoded decode(const json::value& body, const MirroredHeaders& headers) {
-  if (body.is_array()) return {nullptr, refuse(rpc::kInvalidRequest, "Batches are not accepted: send one message")};
+  if (body.is_array())
+    return {nullptr, refuse(rpc::kInvalidRequest, "Batches are not accepted: send one message")};
   const json::object* object = body.if_object();
   if (object == nullptr || !is_legal_envelope(*object)) {
     return {nullptr, refuse(rpc::kInvalidRequest, "The body must be one JSON-RPC 2.0 object")};
@@ -165,13 +187,15 @@ Decoded decode(const json::value& body, const MirroredHeaders& headers) {
   const auto method = find_string(*object, "method");
   if (!method) {
     const bool response = object->contains("result") || object->contains("error");
-    return {message.id, refuse(rpc::kInvalidRequest, response ? "This server asks nothing, so it takes no responses"
-                                                              : "method is required and must be a string")};
+    return {message.id, refuse(rpc::kInvalidRequest,
+                               response ? "This server asks nothing, so it takes no responses"
+                                        : "method is required and must be a string")};
   }
   message.method = *method;
   if (const json::value* params = find(*object, "params")) {
     message.params = params->if_object();
-    if (message.params == nullptr) return {message.id, refuse(rpc::kInvalidRequest, "params must be an object")};
+    if (message.params == nullptr)
+      return {message.id, refuse(rpc::kInvalidRequest, "params must be an object")};
   }
   return {message.id, classify(message, headers)};
 }

@@ -53,8 +53,8 @@ struct MirroredHeaders {
 // Views into the body that was decoded.
 struct Message {
   Era era = Era::modern;
-  std::string_view version;            // one of kServedVersions
-  const json::value* id = nullptr;     // null for a notification
+  std::string_view version;         // one of kServedVersions
+  const json::value* id = nullptr;  // null for a notification
   std::string_view method;
   const json::object* params = nullptr;
   const json::value* progress_token = nullptr;

@@ -22,7 +22,8 @@ MirroredHeaders::Field field(const std::vector<std::string_view>& values) {
 std::string verdict(const Sent& sent) {
   const auto body = parse_json(sent.body);
   if (!body) return "parse";
-  const Decoded decoded = decode(*body, {field(sent.version), field(sent.method), field(sent.name)});
+  const Decoded decoded =
+      decode(*body, {field(sent.version), field(sent.method), field(sent.name)});
   if (!decoded.message) return std::to_string(decoded.message.error().code);
   const Message& m = *decoded.message;
   return std::string(m.era == Era::modern ? "modern " : "legacy ") + std::string(m.version) +
@@ -42,7 +43,9 @@ struct Row {
 
 class Decode : public testing::TestWithParam<Row> {};
 
-TEST_P(Decode, FollowsTheLadder) { EXPECT_EQ(verdict(GetParam().sent), GetParam().expected) << GetParam().name; }
+TEST_P(Decode, FollowsTheLadder) {
+  EXPECT_EQ(verdict(GetParam().sent), GetParam().expected) << GetParam().name;
+}
 
 const std::string kWrongVersionMeta =
     R"({"jsonrpc":"2.0","id":1,"method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"v999.0.0","io.modelcontextprotocol/clientCapabilities":{}}}})";
@@ -50,67 +53,122 @@ const std::string kWrongVersionMeta =
 INSTANTIATE_TEST_SUITE_P(
     Ladder, Decode,
     testing::Values(
-        Row{"ModernDiscover", {modern("server/discover"), {"2026-07-28"}, {"server/discover"}, {}}, "modern 2026-07-28"},
+        Row{"ModernDiscover",
+            {modern("server/discover"), {"2026-07-28"}, {"server/discover"}, {}},
+            "modern 2026-07-28"},
         Row{"ModernCallWithName",
-            {modern("tools/call", R"(,"name":"whoami")"), {"2026-07-28"}, {"tools/call"}, {"whoami"}},
+            {modern("tools/call", R"(,"name":"whoami")"),
+             {"2026-07-28"},
+             {"tools/call"},
+             {"whoami"}},
             "modern 2026-07-28"},
         Row{"ModernCallWithBase64Name",
-            {modern("tools/call", R"(,"name":"whoami")"), {"2026-07-28"}, {"tools/call"}, {"=?base64?d2hvYW1p?="}},
+            {modern("tools/call", R"(,"name":"whoami")"),
+             {"2026-07-28"},
+             {"tools/call"},
+             {"=?base64?d2hvYW1p?="}},
             "modern 2026-07-28"},
-        Row{"ModernInitializeIsModernAndUnknownLater", {modern("initialize"), {"2026-07-28"}, {"initialize"}, {}},
+        Row{"ModernInitializeIsModernAndUnknownLater",
+            {modern("initialize"), {"2026-07-28"}, {"initialize"}, {}},
             "modern 2026-07-28"},
         Row{"LegacyInitialize",
-            {R"({"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25"}})", {}, {}, {}},
+            {R"({"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25"}})",
+             {},
+             {},
+             {}},
             "legacy 2025-06-18"},
-        Row{"LegacyWithHeader", {R"({"jsonrpc":"2.0","id":"a","method":"ping"})", {"2025-11-25"}, {}, {}},
+        Row{"LegacyWithHeader",
+            {R"({"jsonrpc":"2.0","id":"a","method":"ping"})", {"2025-11-25"}, {}, {}},
             "legacy 2025-11-25"},
-        Row{"LegacyNotification", {R"({"jsonrpc":"2.0","method":"notifications/initialized"})", {"2025-06-18"}, {}, {}},
+        Row{"LegacyNotification",
+            {R"({"jsonrpc":"2.0","method":"notifications/initialized"})", {"2025-06-18"}, {}, {}},
             "legacy 2025-06-18 notification"},
         Row{"D31Batch", {"[]", {}, {}, {}}, "-32600"},
         Row{"D32IdNull", {R"({"jsonrpc":"2.0","id":null,"method":"ping"})", {}, {}, {}}, "-32600"},
         Row{"D32IdFloat", {R"({"jsonrpc":"2.0","id":1.5,"method":"ping"})", {}, {}, {}}, "-32600"},
         Row{"D32IdObject", {R"({"jsonrpc":"2.0","id":{},"method":"ping"})", {}, {}, {}}, "-32600"},
-        Row{"D32IdHuge", {R"({"jsonrpc":"2.0","id":")" + std::string(2000, 'x') + R"(","method":"ping"})", {}, {}, {}},
+        Row{"D32IdHuge",
+            {R"({"jsonrpc":"2.0","id":")" + std::string(2000, 'x') + R"(","method":"ping"})",
+             {},
+             {},
+             {}},
             "-32600"},
         Row{"D33Response", {R"({"jsonrpc":"2.0","id":1,"result":{}})", {}, {}, {}}, "-32600"},
-        Row{"D34DuplicateMember", {R"({"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/list"})", {}, {}, {}},
+        Row{"D34DuplicateMember",
+            {R"({"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/list"})", {}, {}, {}},
             "parse"},
-        Row{"D35CaseVariantMember", {R"({"jsonrpc":"2.0","id":1,"Method":"ping"})", {}, {}, {}}, "-32600"},
+        Row{"D35CaseVariantMember",
+            {R"({"jsonrpc":"2.0","id":1,"Method":"ping"})", {}, {}, {}},
+            "-32600"},
         Row{"NoJsonrpc", {R"({"id":1,"method":"ping"})", {}, {}, {}}, "-32600"},
-        Row{"ParamsArray", {R"({"jsonrpc":"2.0","id":1,"method":"ping","params":[]})", {}, {}, {}}, "-32600"},
-        Row{"D38VersionHeaderMissing", {modern("server/discover"), {}, {"server/discover"}, {}}, "-32020"},
-        Row{"D38VersionHeaderDiffers", {kWrongVersionMeta, {"2026-07-28"}, {"server/discover"}, {}}, "-32020"},
+        Row{"ParamsArray",
+            {R"({"jsonrpc":"2.0","id":1,"method":"ping","params":[]})", {}, {}, {}},
+            "-32600"},
+        Row{"D38VersionHeaderMissing",
+            {modern("server/discover"), {}, {"server/discover"}, {}},
+            "-32020"},
+        Row{"D38VersionHeaderDiffers",
+            {kWrongVersionMeta, {"2026-07-28"}, {"server/discover"}, {}},
+            "-32020"},
         Row{"D38VersionHeaderTwice",
-            {modern("server/discover"), {"2026-07-28", "2026-07-28"}, {"server/discover"}, {}}, "-32020"},
-        Row{"D38MethodHeaderMissing", {modern("server/discover"), {"2026-07-28"}, {}, {}}, "-32020"},
-        Row{"D38MethodHeaderUpperCase", {modern("tools/list"), {"2026-07-28"}, {"TOOLS/LIST"}, {}}, "-32020"},
+            {modern("server/discover"), {"2026-07-28", "2026-07-28"}, {"server/discover"}, {}},
+            "-32020"},
+        Row{"D38MethodHeaderMissing",
+            {modern("server/discover"), {"2026-07-28"}, {}, {}},
+            "-32020"},
+        Row{"D38MethodHeaderUpperCase",
+            {modern("tools/list"), {"2026-07-28"}, {"TOOLS/LIST"}, {}},
+            "-32020"},
         Row{"D38NameHeaderMissing",
-            {modern("tools/call", R"(,"name":"whoami")"), {"2026-07-28"}, {"tools/call"}, {}}, "-32020"},
+            {modern("tools/call", R"(,"name":"whoami")"), {"2026-07-28"}, {"tools/call"}, {}},
+            "-32020"},
         Row{"D38NameHeaderDiffers",
-            {modern("tools/call", R"(,"name":"whoami")"), {"2026-07-28"}, {"tools/call"}, {"other"}}, "-32020"},
+            {modern("tools/call", R"(,"name":"whoami")"),
+             {"2026-07-28"},
+             {"tools/call"},
+             {"other"}},
+            "-32020"},
         Row{"D38NameBadPadding",
-            {modern("tools/call", R"(,"name":"whoami")"), {"2026-07-28"}, {"tools/call"}, {"=?base64?d2hvYW1pIQ?="}},
+            {modern("tools/call", R"(,"name":"whoami")"),
+             {"2026-07-28"},
+             {"tools/call"},
+             {"=?base64?d2hvYW1pIQ?="}},
             "-32020"},
         Row{"D38SentinelCaseChangedIsLiteral",
-            {modern("tools/call", R"(,"name":"whoami")"), {"2026-07-28"}, {"tools/call"}, {"=?BASE64?d2hvYW1p?="}},
+            {modern("tools/call", R"(,"name":"whoami")"),
+             {"2026-07-28"},
+             {"tools/call"},
+             {"=?BASE64?d2hvYW1p?="}},
             "-32020"},
-        Row{"D39UnsupportedVersion", {kWrongVersionMeta, {"v999.0.0"}, {"server/discover"}, {}}, "-32022"},
+        Row{"D39UnsupportedVersion",
+            {kWrongVersionMeta, {"v999.0.0"}, {"server/discover"}, {}},
+            "-32022"},
         Row{"D39MetaMissing",
-            {R"({"jsonrpc":"2.0","id":1,"method":"server/discover"})", {"2026-07-28"}, {"server/discover"}, {}},
+            {R"({"jsonrpc":"2.0","id":1,"method":"server/discover"})",
+             {"2026-07-28"},
+             {"server/discover"},
+             {}},
             "-32602"},
         Row{"D39CapabilitiesMissing",
             {R"({"jsonrpc":"2.0","id":1,"method":"server/discover","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}})",
-             {"2026-07-28"}, {"server/discover"}, {}},
+             {"2026-07-28"},
+             {"server/discover"},
+             {}},
             "-32602"},
         Row{"InitializeUnderAModernHeader",
             {R"({"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25"}})",
-             {"2026-07-28"}, {}, {}},
+             {"2026-07-28"},
+             {},
+             {}},
             "-32020"},
-        Row{"LegacyUnknownVersionHeader", {R"({"jsonrpc":"2.0","id":1,"method":"ping"})", {"1999-01-01"}, {}, {}},
+        Row{"LegacyUnknownVersionHeader",
+            {R"({"jsonrpc":"2.0","id":1,"method":"ping"})", {"1999-01-01"}, {}, {}},
             "-32022"},
         Row{"ProgressTokenOfWrongType",
             {R"({"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"_meta":{"progressToken":[]},"name":"x"}})",
-             {"2025-11-25"}, {}, {}},
+             {"2025-11-25"},
+             {},
+             {}},
             "-32602"}),
     [](const auto& info) { return std::string(info.param.name); });
 
@@ -123,10 +181,12 @@ TEST(MessageId, IsKnownEvenWhenTheRestIsRefused) {
 }
 
 TEST(ContentType, AcceptsJsonOnly) {
-  for (const char* good : {"application/json", "Application/JSON; charset=utf-8", "application/json;charset=\"UTF-8\""}) {
+  for (const char* good : {"application/json", "Application/JSON; charset=utf-8",
+                           "application/json;charset=\"UTF-8\""}) {
     EXPECT_TRUE(is_json_content(good)) << good;
   }
-  for (const char* bad : {"", "text/plain", "application/json; charset=utf-16", "application/jsonx", "application/json; x=y"}) {
+  for (const char* bad : {"", "text/plain", "application/json; charset=utf-16", "application/jsonx",
+                          "application/json; x=y"}) {
     EXPECT_FALSE(is_json_content(bad)) << bad;
   }
 }

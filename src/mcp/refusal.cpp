@@ -40,17 +40,22 @@ struct Words {
 Words words_for(Reason reason, identity::Mode mode) {
   if (identity::is_transient(reason)) {
     return {"temporarily_unavailable",
-            "The identity provider's keys cannot be had right now. Keep the token and try again shortly."};
+            "The identity provider's keys cannot be had right now. Keep the token and try again "
+            "shortly."};
   }
   if (reason == Reason::no_credential) {
     return mode == identity::Mode::token
-               ? Words{"unauthorized", "Send `Authorization: Bearer <token>` with a token from your identity provider."}
+               ? Words{"unauthorized",
+                       "Send `Authorization: Bearer <token>` with a token from your identity "
+                       "provider."}
                : Words{"unauthorized",
-                       "Send your Kubiya API key as `Authorization: Bearer <key>` or `X-API-Key`, as the tool's "
+                       "Send your Kubiya API key as `Authorization: Bearer <key>` or `X-API-Key`, "
+                       "as the tool's "
                        "api_key argument, or set KUBIYA_API_KEY for a local server."};
   }
   if (identity::http_status(reason) == 400) {
-    return {"invalid_request", "Send exactly one credential, in the Authorization header, and none in the URL."};
+    return {"invalid_request",
+            "Send exactly one credential, in the Authorization header, and none in the URL."};
   }
   if (reason == Reason::token_expired) return {"invalid_token", "token expired"};
   return {"invalid_token", "token invalid"};
@@ -64,33 +69,37 @@ http::Response json_response(std::string body) {
   return response;
 }
 
-http::Response refuse_credential(const ChallengeInfo& info, Reason reason, std::string_view request_id) {
+http::Response refuse_credential(const ChallengeInfo& info, Reason reason,
+                                 std::string_view request_id) {
   const int status = identity::http_status(reason);
   http::Response response = closed(status, request_id);
   if (status == 400 || status == 401) {
-    response.add("WWW-Authenticate", info.mode == identity::Mode::token
-                                         ? identity::challenge_unauthenticated(info.metadata_url, info.scopes, reason)
-                                         : fmt::format("Bearer realm=\"{}\"", info.realm));
+    response.add("WWW-Authenticate",
+                 info.mode == identity::Mode::token
+                     ? identity::challenge_unauthenticated(info.metadata_url, info.scopes, reason)
+                     : fmt::format("Bearer realm=\"{}\"", info.realm));
   }
   const Words words = words_for(reason, info.mode);
   response.body = body(words.error, identity::public_message(reason), words.description);
   return response;
 }
 
-http::Response refuse_scope(const ChallengeInfo& info, const policy::Denied& denied, std::string_view request_id) {
+http::Response refuse_scope(const ChallengeInfo& info, const policy::Denied& denied,
+                            std::string_view request_id) {
   http::Response response = closed(403, request_id);
   response.add("WWW-Authenticate",
                info.mode == identity::Mode::token
                    ? identity::challenge_insufficient_scope(info.metadata_url, denied.needed)
-                   : fmt::format("Bearer realm=\"{}\", error=\"insufficient_scope\", scope=\"{}\"", info.realm,
-                                 denied.needed.text()));
+                   : fmt::format("Bearer realm=\"{}\", error=\"insufficient_scope\", scope=\"{}\"",
+                                 info.realm, denied.needed.text()));
   response.body = body("insufficient_scope", "Insufficient permissions",
-                       fmt::format("This call needs the scopes: {}. Missing: {}.", denied.needed.text(),
-                                   denied.missing.text()));
+                       fmt::format("This call needs the scopes: {}. Missing: {}.",
+                                   denied.needed.text(), denied.missing.text()));
   return response;
 }
 
-http::Response refuse_http(int status, std::string_view error, std::string_view message, std::string_view request_id) {
+http::Response refuse_http(int status, std::string_view error, std::string_view message,
+                           std::string_view request_id) {
   http::Response response = closed(status, request_id);
   if (status == 405) response.add("Allow", "POST");
   response.body = body(error, message, message);

@@ -16,7 +16,8 @@ enum class RequestLogging { all, refusals, none };
 
 class RequestLog {
  public:
-  RequestLog(RequestLogging what, int loops) : what_(what), lines_(static_cast<std::size_t>(loops)) {}
+  RequestLog(RequestLogging what, int loops)
+      : what_(what), lines_(static_cast<std::size_t>(loops)) {}
 
   // Marks the calling thread as loop `loop`'s; its lines are gathered.
   static void enter(int loop);

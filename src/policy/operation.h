@@ -12,8 +12,8 @@ namespace kubiya::policy {
 enum class Effect { reads, mutates };
 
 struct Operation {
-  std::string name;   // "execute_workflow"
-  Scopes scopes;      // all of them are needed
+  std::string name;  // "execute_workflow"
+  Scopes scopes;     // all of them are needed
   Effect effect = Effect::reads;
   bool needs_api_key = false;  // acts with the caller's own Kubiya key
 };

@@ -32,7 +32,7 @@ enum class Refusal { insufficient_scope, no_api_key };
 
 struct Denied {
   Refusal reason = Refusal::insufficient_scope;
-  Scopes needed;   // everything the operation and the server ask for
+  Scopes needed;  // everything the operation and the server ask for
   Scopes missing;
 };
 

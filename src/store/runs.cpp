@@ -258,6 +258,23 @@ Result<std::vector<RunRow>> Runs::unfinished() {
   });
 }
 
+Result<std::vector<RunRow>> Runs::unaudited() {
+  static const std::string sql = select_runs(
+      "", "WHERE audited = 0 AND status NOT IN ('queued', 'running') ORDER BY created_ms, id");
+  return read_value(db_, [](Connection& connection) -> Result<std::vector<RunRow>> {
+    return rows(TRY(query(connection, sql)), read_run);
+  });
+}
+
+void Runs::set_audited(std::string id) {
+  db_.write(
+      [id = std::move(id)](Connection& connection) -> Result<> {
+        TRY(change(connection, "UPDATE runs SET audited = 1 WHERE id = ?1", id));
+        return {};
+      },
+      [](const Result<>&) {});
+}
+
 Result<> Runs::interrupt(std::string_view run_id, std::int64_t now_ms, std::string_view reason) {
   return db_.write_wait([&](Connection& connection) -> Result<> {
     const auto changed =

@@ -52,8 +52,10 @@ CREATE TABLE runs (
   created_ms         INTEGER NOT NULL,
   started_ms         INTEGER NOT NULL,
   finished_ms        INTEGER NOT NULL,
-  outputs            TEXT NOT NULL
+  outputs            TEXT NOT NULL,
+  audited            INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+CREATE INDEX runs_unaudited ON runs (created_ms) WHERE audited = 0;
 CREATE UNIQUE INDEX runs_by_idempotency_key ON runs (tenant, owner, idempotency_key)
   WHERE idempotency_key IS NOT NULL;
 CREATE INDEX runs_of_tenant ON runs (tenant, created_ms, id);

@@ -58,6 +58,9 @@ class Runs {
   Result<std::vector<LogRow>> logs(std::string_view run_id, const std::optional<std::string>& step,
                                    std::int64_t after_id, int limit);
   Result<std::vector<RunRow>> unfinished();
+  // Ended runs whose end is not known to be in the audit journal, oldest first.
+  Result<std::vector<RunRow>> unaudited();
+  void set_audited(std::string id);  // not waited for: at worst the end is recorded twice
   // After a crash: marks the run and its running steps interrupted, the rest canceled.
   Result<> interrupt(std::string_view run_id, std::int64_t now_ms, std::string_view reason);
 

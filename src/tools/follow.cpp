@@ -41,14 +41,21 @@ class Follower : public std::enable_shared_from_this<Follower> {
     double value = event.steps_done;
     std::string message;
     switch (event.kind) {
-      case RunEvent::Kind::run_started: message = "started"; break;
+      case RunEvent::Kind::run_started:
+        message = "started";
+        break;
       case RunEvent::Kind::step_started:
         value += 0.5;
         message = fmt::format("{} started", event.step);
         break;
-      case RunEvent::Kind::step_finished: message = fmt::format("{} {}", event.step, event.status); break;
-      case RunEvent::Kind::run_finished: message = fmt::format("workflow {}", event.status); break;
-      case RunEvent::Kind::output: return;
+      case RunEvent::Kind::step_finished:
+        message = fmt::format("{} {}", event.step, event.status);
+        break;
+      case RunEvent::Kind::run_finished:
+        message = fmt::format("workflow {}", event.status);
+        break;
+      case RunEvent::Kind::output:
+        return;
     }
     value = std::max(value, last_ + 0.001);
     last_ = value;

@@ -37,9 +37,12 @@ constexpr std::string_view kWhoamiOutput = R"({
 
 std::string_view word(CredentialKind kind) {
   switch (kind) {
-    case CredentialKind::token: return "token";
-    case CredentialKind::api_key: return "api_key";
-    case CredentialKind::shared_key: return "shared_key";
+    case CredentialKind::token:
+      return "token";
+    case CredentialKind::api_key:
+      return "api_key";
+    case CredentialKind::shared_key:
+      return "shared_key";
   }
   return "token";
 }
@@ -65,8 +68,8 @@ ToolResult who(const PrincipalFacts& facts, const std::string& server) {
     key["fingerprint"] = facts.key_fingerprint;
   }
   out["api_key"] = std::move(key);
-  out["expires_at"] =
-      facts.expires_at == Wall::max() ? json::value(nullptr) : time_value(unix_ms(facts.expires_at));
+  out["expires_at"] = facts.expires_at == Wall::max() ? json::value(nullptr)
+                                                      : time_value(unix_ms(facts.expires_at));
   const std::string scopes_text = facts.scopes.text();
   result.text = fmt::format("You are {} ({}) in tenant {}. Scopes: {}. Kubiya API key: {}.",
                             facts.display_name.empty() ? facts.subject : facts.display_name,
@@ -87,10 +90,10 @@ Result<> add_identity_tools(Registry& registry, const Services& services) {
   spec.input_schema = R"({"type":"object","additionalProperties":false})";
   spec.output_schema = kWhoamiOutput;
   spec.placement = Placement::loop;
-  return registry.add(std::move(spec),
-                      [server = services.server_name](const Call& call, const audit::Ticket&, Done done) {
-                        done(who(call.permit.principal()->facts(), server));
-                      });
+  return registry.add(std::move(spec), [server = services.server_name](
+                                           const Call& call, const audit::Ticket&, Done done) {
+    done(who(call.permit.principal()->facts(), server));
+  });
 }
 
 }  // namespace kubiya::tools

@@ -12,14 +12,14 @@ namespace {
 
 bool is_tool_name(std::string_view name) {
   return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           c == '_' || c == '-' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.';
   });
 }
 
 // Parses and compiles one schema of a tool; its root must describe an object.
-Result<schema::Schema> compile(std::string_view tool, std::string_view which,
-                               std::string_view text, json::value& parsed) {
+Result<schema::Schema> compile(std::string_view tool, std::string_view which, std::string_view text,
+                               json::value& parsed) {
   auto value = parse_json(text);
   if (!value) {
     return fail(value.error().code, fmt::format("{}: the {} schema is not JSON", tool, which),
@@ -27,7 +27,8 @@ Result<schema::Schema> compile(std::string_view tool, std::string_view which,
   }
   const auto* object = value->if_object();
   if (object == nullptr || find_string(*object, "type") != "object") {
-    return fail(Code::invalid, fmt::format("{}: the {} schema must have type \"object\"", tool, which));
+    return fail(Code::invalid,
+                fmt::format("{}: the {} schema must have type \"object\"", tool, which));
   }
   parsed = std::move(*value);
   return schema::Schema::compile(parsed);
@@ -80,8 +81,9 @@ void Tool::mutate(std::shared_ptr<const Call> call, const audit::DurableTicket& 
 Result<std::unique_ptr<Tool>> Registry::make(ToolSpec spec) const {
   const std::string& name = spec.operation.name;
   if (!is_tool_name(name)) {
-    return fail(Code::invalid, fmt::format("{} is not a tool name: use 1 to 64 of A-Z a-z 0-9 _ - .",
-                                           printable(name)));
+    return fail(
+        Code::invalid,
+        fmt::format("{} is not a tool name: use 1 to 64 of A-Z a-z 0-9 _ - .", printable(name)));
   }
   if (by_name_.contains(name)) {
     return fail(Code::conflict, fmt::format("there is a tool named {} already", name));
@@ -107,7 +109,8 @@ Result<> Registry::add(ToolSpec spec, Tool::ReadHandler handler) {
 }
 
 Result<> Registry::add(ToolSpec spec, Tool::MutateHandler handler) {
-  ASSERT(spec.operation.effect == policy::Effect::mutates, "a mutating handler needs a mutating tool");
+  ASSERT(spec.operation.effect == policy::Effect::mutates,
+         "a mutating handler needs a mutating tool");
   auto tool = TRY(make(std::move(spec)));
   tool->mutate_ = std::move(handler);
   by_name_.emplace(tool->operation().name, tool.get());

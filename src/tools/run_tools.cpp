@@ -77,7 +77,8 @@ Result<ToolResult> execution_answer(const Services& services, const engine::Star
   if (status == "queued" || status == "running") {
     result.text += "\nIt goes on in the background: get_execution tells how it ended.";
   }
-  if (started.existed) result.text += "\nThis is the execution started earlier under the same idempotency key.";
+  if (started.existed)
+    result.text += "\nThis is the execution started earlier under the same idempotency key.";
   return result;
 }
 
@@ -86,7 +87,8 @@ Result<engine::StartRun> prepare(const Call& call, const Services& services) {
   auto row = services.workflows.get(call.permit.principal()->facts().tenant, name);
   if (!row && row.error().code == Code::not_found) {
     return fail(Code::not_found,
-                fmt::format("There is no workflow named {}; list_workflows shows what there is", printable(name)));
+                fmt::format("There is no workflow named {}; list_workflows shows what there is",
+                            printable(name)));
   }
   TRY_VOID(row);
   auto parsed = workflow::parse(row->text, services.workflow_limits);
@@ -95,13 +97,15 @@ Result<engine::StartRun> prepare(const Call& call, const Services& services) {
                                            workflow::describe(parsed.problems)));
   }
   const json::object* params = find_object(call.arguments, "params");
-  auto bound = TRY(workflow::bind_params(*parsed.definition, params != nullptr ? *params : json::object{}));
+  auto bound =
+      TRY(workflow::bind_params(*parsed.definition, params != nullptr ? *params : json::object{}));
   engine::StartRun start;
   start.workflow = std::move(*row);
   start.definition = std::move(*parsed.definition);
   start.params = std::move(bound);
   start.idempotency_key = call.idempotency_key;
-  if (const auto key = find_string(call.arguments, "idempotency_key")) start.idempotency_key = std::string(*key);
+  if (const auto key = find_string(call.arguments, "idempotency_key"))
+    start.idempotency_key = std::string(*key);
   return start;
 }
 
@@ -110,8 +114,8 @@ std::chrono::seconds patience(const Call& call, const Services& services) {
   return wait ? std::min(std::chrono::seconds(*wait), services.wait_max) : services.wait_default;
 }
 
-void execute(const Services& services, std::shared_ptr<const Call> call, const audit::DurableTicket& ticket,
-             Done done) {
+void execute(const Services& services, std::shared_ptr<const Call> call,
+             const audit::DurableTicket& ticket, Done done) {
   auto start = prepare(*call, services);
   if (!start) return done(fail(start.error()));
   services.backend.start(call->permit, ticket, std::move(*start),
@@ -124,8 +128,8 @@ void execute(const Services& services, std::shared_ptr<const Call> call, const a
                          });
 }
 
-void cancel(const Services& services, const std::shared_ptr<const Call>& call, const audit::DurableTicket& ticket,
-            const Done& done) {
+void cancel(const Services& services, const std::shared_ptr<const Call>& call,
+            const audit::DurableTicket& ticket, const Done& done) {
   const auto run = visible_run(*call, services);
   if (!run) return done(fail(run.error()));
   const auto reason = find_string(call->arguments, "reason").value_or("canceled by its owner");
@@ -151,8 +155,10 @@ Result<ToolResult> list(const Call& call, const Services& services) {
   store::RunFilter filter;
   filter.tenant = principal->facts().tenant;
   filter.owner = visible_owner(principal);
-  if (const auto name = find_string(call.arguments, "workflow")) filter.workflow = std::string(*name);
-  if (const auto status = find_string(call.arguments, "status")) filter.status = std::string(*status);
+  if (const auto name = find_string(call.arguments, "workflow"))
+    filter.workflow = std::string(*name);
+  if (const auto status = find_string(call.arguments, "status"))
+    filter.status = std::string(*status);
   const auto limit = static_cast<int>(find_int(call.arguments, "limit").value_or(50));
   filter.limit = limit + 1;
   if (const auto before = find_string(call.arguments, "before")) {
@@ -168,7 +174,8 @@ Result<ToolResult> list(const Call& call, const Services& services) {
     result.structured["next"] = runs.back().id;
   }
   json::array executions;
-  result.text = runs.empty() ? "There are no executions." : fmt::format("{} executions:", runs.size());
+  result.text =
+      runs.empty() ? "There are no executions." : fmt::format("{} executions:", runs.size());
   for (const auto& run : runs) {
     executions.push_back(run_summary(run));
     result.text += fmt::format("\n- {} {}: {}", run.id, run.workflow, run.status);
@@ -203,8 +210,8 @@ Result<ToolResult> logs(const Call& call, const Services& services) {
   return result;
 }
 
-ToolSpec spec(std::string name, Scopes scopes, Effect effect, std::string title, std::string description,
-              std::string input, std::string output) {
+ToolSpec spec(std::string name, Scopes scopes, Effect effect, std::string title,
+              std::string description, std::string input, std::string output) {
   ToolSpec s;
   s.operation = {std::move(name), std::move(scopes), effect, false};
   s.title = std::move(title);
@@ -217,10 +224,11 @@ ToolSpec spec(std::string name, Scopes scopes, Effect effect, std::string title,
 
 Result<> add_read(Registry& registry, const Services& services, ToolSpec tool,
                   Result<ToolResult> (*function)(const Call&, const Services&)) {
-  return registry.add(std::move(tool), Tool::ReadHandler([services, function](const Call& call, const audit::Ticket&,
-                                                                              Done done) {
-                        done(function(call, services));
-                      }));
+  return registry.add(
+      std::move(tool),
+      Tool::ReadHandler([services, function](const Call& call, const audit::Ticket&, Done done) {
+        done(function(call, services));
+      }));
 }
 
 Result<> add_execute(Registry& registry, const Services& services) {
@@ -234,30 +242,34 @@ Result<> add_execute(Registry& registry, const Services& services) {
           services.wait_max.count(), services.wait_default.count()),
       R"("name")");
   ToolSpec tool = spec("execute_workflow", {"execute"}, Effect::mutates, "Execute a workflow",
-                       "Runs a workflow as you: with your Kubiya API key, under your name in the audit trail. Waits for "
-                       "the end up to `wait` seconds and reports progress when asked; the run goes on if you disconnect.",
+                       "Runs a workflow as you: with your Kubiya API key, under your name in the "
+                       "audit trail. Waits for "
+                       "the end up to `wait` seconds and reports progress when asked; the run goes "
+                       "on if you disconnect.",
                        input, run_schema(R"(,"existing":{"type":"boolean"})"));
   tool.operation.needs_api_key = true;
   tool.target_argument = "name";
   tool.annotations = {.destructive = true, .idempotent = false, .open_world = true};
-  return registry.add(std::move(tool), Tool::MutateHandler([services](std::shared_ptr<const Call> call,
-                                                                      const audit::DurableTicket& ticket, Done done) {
-                        execute(services, std::move(call), ticket, std::move(done));
-                      }));
+  return registry.add(
+      std::move(tool),
+      Tool::MutateHandler(
+          [services](std::shared_ptr<const Call> call, const audit::DurableTicket& ticket,
+                     Done done) { execute(services, std::move(call), ticket, std::move(done)); }));
 }
 
 Result<> add_cancel(Registry& registry, const Services& services) {
-  ToolSpec tool =
-      spec("cancel_execution", {"execute"}, Effect::mutates, "Cancel an execution",
-           "Stops one of your executions: running steps are terminated, nothing further starts.",
-           object_schema(fmt::format(R"({},"reason":{{"type":"string","maxLength":200}})", kExecutionId),
-                         R"("execution_id")"),
-           run_schema(R"(,"cancel_requested":{"type":"boolean"})"));
+  ToolSpec tool = spec(
+      "cancel_execution", {"execute"}, Effect::mutates, "Cancel an execution",
+      "Stops one of your executions: running steps are terminated, nothing further starts.",
+      object_schema(fmt::format(R"({},"reason":{{"type":"string","maxLength":200}})", kExecutionId),
+                    R"("execution_id")"),
+      run_schema(R"(,"cancel_requested":{"type":"boolean"})"));
   tool.annotations = {.destructive = true, .idempotent = true, .open_world = false};
-  return registry.add(std::move(tool), Tool::MutateHandler([services](std::shared_ptr<const Call> call,
-                                                                      const audit::DurableTicket& ticket, Done done) {
-                        cancel(services, call, ticket, done);
-                      }));
+  return registry.add(
+      std::move(tool),
+      Tool::MutateHandler([services](std::shared_ptr<const Call> call,
+                                     const audit::DurableTicket& ticket,
+                                     Done done) { cancel(services, call, ticket, done); }));
 }
 
 }  // namespace
@@ -271,31 +283,39 @@ Result<> add_run_tools(Registry& registry, const Services& services) {
                     get));
   TRY_VOID(add_read(
       registry, services,
-      spec("list_executions", {"read"}, Effect::reads, "List executions",
-           "Lists your executions, newest first; an admin sees the tenant's.",
-           object_schema(
-               R"("workflow":{"type":"string","maxLength":40},)"
-               R"("status":{"enum":["queued","running","finished","failed","canceled","partial_success","interrupted"]},)"
-               R"("limit":{"type":"integer","minimum":1,"maximum":500,"description":"At most this many, by default 50"},)"
-               R"("before":{"type":"string","maxLength":64,"description":"Continue behind this execution: `next` of the page before"})",
-               ""),
-           object_schema(fmt::format(R"("executions":{{"type":"array","items":{}}},"next":{{"type":"string"}})",
-                                     object_schema(kSummary, R"("execution_id","workflow","status")")),
-                         R"("executions")")),
+      spec(
+          "list_executions", {"read"}, Effect::reads, "List executions",
+          "Lists your executions, newest first; an admin sees the tenant's.",
+          object_schema(
+              R"("workflow":{"type":"string","maxLength":40},)"
+              R"("status":{"enum":["queued","running","finished","failed","canceled","partial_success","interrupted"]},)"
+              R"("limit":{"type":"integer","minimum":1,"maximum":500,"description":"At most this many, by default 50"},)"
+              R"("before":{"type":"string","maxLength":64,"description":"Continue behind this execution: `next` of the page before"})",
+              ""),
+          object_schema(
+              fmt::format(
+                  R"("executions":{{"type":"array","items":{}}},"next":{{"type":"string"}})",
+                  object_schema(kSummary, R"("execution_id","workflow","status")")),
+              R"("executions")")),
       list));
   TRY_VOID(add_read(
       registry, services,
-      spec("get_execution_logs", {"read"}, Effect::reads, "Get the logs of an execution",
-           "Shows what the steps of one of your executions printed. Call again with `after` = `next` to follow.",
-           object_schema(fmt::format(R"({},"step":{{"type":"string","maxLength":64}},"after":{{"type":"integer","minimum":0}},)"
-                                     R"("limit":{{"type":"integer","minimum":1,"maximum":5000}})",
-                                     kExecutionId),
-                         R"("execution_id")"),
-           object_schema(R"("execution_id":{"type":"string"},"status":{"type":"string"},"next":{"type":"integer"},)"
-                         R"("entries":{"type":"array","items":{"type":"object","properties":{"step":{"type":"string"},)"
-                         R"("attempt":{"type":"integer"},"stream":{"enum":["stdout","stderr","system"]},)"
-                         R"("time":{"type":["string","null"]},"text":{"type":"string"}},"required":["step","stream","text"]}})",
-                         R"("execution_id","entries","next")")),
+      spec(
+          "get_execution_logs", {"read"}, Effect::reads, "Get the logs of an execution",
+          "Shows what the steps of one of your executions printed. Call again with `after` = "
+          "`next` to follow.",
+          object_schema(
+              fmt::format(
+                  R"({},"step":{{"type":"string","maxLength":64}},"after":{{"type":"integer","minimum":0}},)"
+                  R"("limit":{{"type":"integer","minimum":1,"maximum":5000}})",
+                  kExecutionId),
+              R"("execution_id")"),
+          object_schema(
+              R"("execution_id":{"type":"string"},"status":{"type":"string"},"next":{"type":"integer"},)"
+              R"("entries":{"type":"array","items":{"type":"object","properties":{"step":{"type":"string"},)"
+              R"("attempt":{"type":"integer"},"stream":{"enum":["stdout","stderr","system"]},)"
+              R"("time":{"type":["string","null"]},"text":{"type":"string"}},"required":["step","stream","text"]}})",
+              R"("execution_id","entries","next")")),
       logs));
   return add_cancel(registry, services);
 }

@@ -48,7 +48,8 @@ json::object run_view(const store::RunRow& run, const std::vector<store::StepRow
     list.push_back(std::move(entry));
   }
   view["steps"] = std::move(list);
-  const auto outputs = run.outputs.empty() ? Result<json::value>(json::object{}) : parse_json(run.outputs);
+  const auto outputs =
+      run.outputs.empty() ? Result<json::value>(json::object{}) : parse_json(run.outputs);
   view["outputs"] = outputs && outputs->is_object() ? *outputs : json::value(json::object{});
   return view;
 }
@@ -56,13 +57,15 @@ json::object run_view(const store::RunRow& run, const std::vector<store::StepRow
 std::string run_sentence(const store::RunRow& run, const std::vector<store::StepRow>& steps) {
   std::string text = fmt::format("Workflow {}: {}", run.workflow, run.status);
   if (run.started_ms != 0 && run.finished_ms >= run.started_ms) {
-    text += fmt::format(" in {:.1f} s", static_cast<double>(run.finished_ms - run.started_ms) / 1000);
+    text +=
+        fmt::format(" in {:.1f} s", static_cast<double>(run.finished_ms - run.started_ms) / 1000);
   }
   if (!run.reason.empty()) text += fmt::format(" ({})", run.reason);
   text += fmt::format(". Execution {}.", run.id);
   for (const auto& step : steps) {
     text += fmt::format("\n- {}: {}", step.name, step.status);
-    if (step.exit_code && *step.exit_code != 0) text += fmt::format(", exit code {}", *step.exit_code);
+    if (step.exit_code && *step.exit_code != 0)
+      text += fmt::format(", exit code {}", *step.exit_code);
     if (!step.reason.empty()) text += fmt::format(" ({})", step.reason);
   }
   return text;

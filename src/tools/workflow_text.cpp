@@ -19,13 +19,15 @@ Result<store::WorkflowRow> checked_workflow(std::string text, std::optional<std:
                                             const workflow::Limits& limits) {
   const workflow::Parsed parsed = workflow::parse(text, limits);
   if (!parsed.definition) {
-    return fail(Code::invalid, "The definition has problems: " + workflow::describe(parsed.problems));
+    return fail(Code::invalid,
+                "The definition has problems: " + workflow::describe(parsed.problems));
   }
   const workflow::Definition& definition = *parsed.definition;
   if (name && *name != definition.name) {
-    return fail(Code::invalid, fmt::format("The definition names itself {} but the argument name says {}: "
-                                           "make them equal or leave the argument out",
-                                           printable(definition.name), printable(*name)));
+    return fail(Code::invalid,
+                fmt::format("The definition names itself {} but the argument name says {}: "
+                            "make them equal or leave the argument out",
+                            printable(definition.name), printable(*name)));
   }
   if (!workflow::is_workflow_name(definition.name)) {
     return fail(Code::invalid, "name must be 1 to 40 characters of A-Z a-z 0-9 _ . -");

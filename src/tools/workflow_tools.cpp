@@ -31,15 +31,16 @@ std::string_view name_of(const Call& call) { return *find_string(call.arguments,
 
 Error unknown_workflow(Error error, std::string_view name) {
   if (error.code == Code::not_found) {
-    error.message = fmt::format("There is no workflow named {}; list_workflows shows what there is", name);
+    error.message =
+        fmt::format("There is no workflow named {}; list_workflows shows what there is", name);
   }
   return error;
 }
 
 // What create and update have in common: the arguments as a row, or what is wrong with them.
 Result<store::WorkflowRow> row_from(const Call& call, const Services& services) {
-  auto row = TRY(checked_workflow(definition_text(call.arguments), find_string(call.arguments, "name"),
-                                  services.workflow_limits));
+  auto row = TRY(checked_workflow(definition_text(call.arguments),
+                                  find_string(call.arguments, "name"), services.workflow_limits));
   const auto& facts = call.permit.principal()->facts();
   row.tenant = facts.tenant;
   row.created_by = facts.issuer + " " + facts.subject;
@@ -64,7 +65,8 @@ Result<ToolResult> list(const Call& call, const Services& services) {
     result.structured["next"] = rows.back().name;
   }
   json::array workflows;
-  result.text = rows.empty() ? "There are no workflows yet." : fmt::format("{} workflows:", rows.size());
+  result.text =
+      rows.empty() ? "There are no workflows yet." : fmt::format("{} workflows:", rows.size());
   for (const auto& row : rows) {
     workflows.push_back(workflow_summary(row));
     result.text += fmt::format("\n- {}: {}", row.name, row.description);
@@ -82,7 +84,8 @@ Result<ToolResult> get(const Call& call, const Services& services) {
   result.structured["created_by"] = row->created_by;
   result.structured["created_at"] = time_value(row->created_ms);
   const auto parsed = workflow::parse(row->text, services.workflow_limits);
-  if (parsed.definition) result.structured["params_schema"] = workflow::params_schema(*parsed.definition);
+  if (parsed.definition)
+    result.structured["params_schema"] = workflow::params_schema(*parsed.definition);
   result.text = row->text;
   return result;
 }
@@ -112,7 +115,8 @@ Result<ToolResult> create(const Call& call, const Services& services) {
   const auto row = TRY(row_from(call, services));
   const auto created = services.workflows.create(row);
   if (!created && created.error().code == Code::conflict) {
-    return fail(Code::conflict, fmt::format("There is a workflow named {} already: use update_workflow", row.name));
+    return fail(Code::conflict,
+                fmt::format("There is a workflow named {} already: use update_workflow", row.name));
   }
   TRY_VOID(created);
   return stored(row, "created");
@@ -123,8 +127,10 @@ Result<ToolResult> update(const Call& call, const Services& services) {
   const auto expected = find_int(call.arguments, "expected_version").value_or(0);
   const auto updated = services.workflows.update(row, expected);
   if (!updated && updated.error().code == Code::conflict) {
-    return fail(Code::conflict, fmt::format("Workflow {} has changed since version {}: read it again with get_workflow",
-                                            row.name, expected));
+    return fail(
+        Code::conflict,
+        fmt::format("Workflow {} has changed since version {}: read it again with get_workflow",
+                    row.name, expected));
   }
   if (!updated) return fail(unknown_workflow(updated.error(), row.name));
   return stored(*updated, "updated");
@@ -143,22 +149,25 @@ Result<ToolResult> remove(const Call& call, const Services& services) {
 using Function = Result<ToolResult> (*)(const Call&, const Services&);
 
 Result<> add_read(Registry& registry, const Services& services, ToolSpec spec, Function function) {
-  return registry.add(std::move(spec), Tool::ReadHandler([services, function](const Call& call, const audit::Ticket&,
-                                                                              Done done) {
-                        done(function(call, services));
-                      }));
+  return registry.add(
+      std::move(spec),
+      Tool::ReadHandler([services, function](const Call& call, const audit::Ticket&, Done done) {
+        done(function(call, services));
+      }));
 }
 
-Result<> add_mutation(Registry& registry, const Services& services, ToolSpec spec, Function function) {
-  return registry.add(std::move(spec),
-                      Tool::MutateHandler([services, function](std::shared_ptr<const Call> call,
-                                                               const audit::DurableTicket&, Done done) {
-                        done(function(*call, services));
-                      }));
+Result<> add_mutation(Registry& registry, const Services& services, ToolSpec spec,
+                      Function function) {
+  return registry.add(
+      std::move(spec),
+      Tool::MutateHandler([services, function](std::shared_ptr<const Call> call,
+                                               const audit::DurableTicket&,
+                                               Done done) { done(function(*call, services)); }));
 }
 
-ToolSpec spec(std::string name, Scopes scopes, Effect effect, std::string title, std::string description,
-              std::string input, std::string output, Annotations annotations = {}) {
+ToolSpec spec(std::string name, Scopes scopes, Effect effect, std::string title,
+              std::string description, std::string input, std::string output,
+              Annotations annotations = {}) {
   ToolSpec s;
   s.operation = {std::move(name), std::move(scopes), effect, false};
   s.title = std::move(title);
@@ -179,34 +188,43 @@ Result<> add_workflow_tools(Registry& registry, const Services& services) {
 
   TRY_VOID(add_read(
       registry, services,
-      spec("list_workflows", {"read"}, Effect::reads, "List workflows",
-           "Lists the workflows of your tenant by name, with description and version.",
-           object_schema(
-               R"("limit":{"type":"integer","minimum":1,"maximum":500,"description":"At most this many, by default 100"},)"
-               R"("after":{"type":"string","maxLength":40,"description":"Continue behind this name: `next` of the page before"})",
-               ""),
-           object_schema(fmt::format(R"("workflows":{{"type":"array","items":{}}},"next":{{"type":"string"}})", summary),
-                         R"("workflows")")),
+      spec(
+          "list_workflows", {"read"}, Effect::reads, "List workflows",
+          "Lists the workflows of your tenant by name, with description and version.",
+          object_schema(
+              R"("limit":{"type":"integer","minimum":1,"maximum":500,"description":"At most this many, by default 100"},)"
+              R"("after":{"type":"string","maxLength":40,"description":"Continue behind this name: `next` of the page before"})",
+              ""),
+          object_schema(
+              fmt::format(R"("workflows":{{"type":"array","items":{}}},"next":{{"type":"string"}})",
+                          summary),
+              R"("workflows")")),
       list));
   TRY_VOID(add_read(
       registry, services,
-      spec("get_workflow", {"read"}, Effect::reads, "Get a workflow",
-           "Shows one workflow: its definition as written, version, author and the schema of its params.",
-           object_schema(kName, R"("name")"),
-           object_schema(fmt::format(R"({},"definition":{{"type":"string"}},"created_by":{{"type":"string"}},)"
-                                     R"("created_at":{{"type":["string","null"]}},"params_schema":{{"type":"object"}})",
-                                     kSummary),
-                         fmt::format(R"({},"definition")", kSummaryRequired))),
+      spec(
+          "get_workflow", {"read"}, Effect::reads, "Get a workflow",
+          "Shows one workflow: its definition as written, version, author and the schema of its "
+          "params.",
+          object_schema(kName, R"("name")"),
+          object_schema(
+              fmt::format(
+                  R"({},"definition":{{"type":"string"}},"created_by":{{"type":"string"}},)"
+                  R"("created_at":{{"type":["string","null"]}},"params_schema":{{"type":"object"}})",
+                  kSummary),
+              fmt::format(R"({},"definition")", kSummaryRequired))),
       get));
   TRY_VOID(add_read(
       registry, services,
-      spec("validate_workflow", {"read"}, Effect::reads, "Validate a workflow definition",
-           "Checks a definition without storing it and lists every problem with the field it is in.",
-           object_schema(kDefinition, R"("definition")"),
-           object_schema(fmt::format(R"("valid":{{"type":"boolean"}},{},"name":{{"type":"string"}},)"
-                                     R"("steps":{{"type":"integer"}},"params_schema":{{"type":"object"}})",
-                                     problems),
-                         R"("valid","problems")")),
+      spec(
+          "validate_workflow", {"read"}, Effect::reads, "Validate a workflow definition",
+          "Checks a definition without storing it and lists every problem with the field it is in.",
+          object_schema(kDefinition, R"("definition")"),
+          object_schema(
+              fmt::format(R"("valid":{{"type":"boolean"}},{},"name":{{"type":"string"}},)"
+                          R"("steps":{{"type":"integer"}},"params_schema":{{"type":"object"}})",
+                          problems),
+              R"("valid","problems")")),
       validate));
   TRY_VOID(add_mutation(
       registry, services,
@@ -217,21 +235,24 @@ Result<> add_workflow_tools(Registry& registry, const Services& services) {
   TRY_VOID(add_mutation(
       registry, services,
       spec("update_workflow", {"write"}, Effect::mutates, "Update a workflow",
-           "Replaces the definition of an existing workflow. Runs under way keep the definition they started with.",
-           object_schema(fmt::format(R"({},{},"expected_version":{{"type":"integer","minimum":1,)"
-                                     R"("description":"Fail if the workflow is not at this version any more"}})",
-                                     kName, kDefinition),
-                         R"("definition")"),
+           "Replaces the definition of an existing workflow. Runs under way keep the definition "
+           "they started with.",
+           object_schema(
+               fmt::format(
+                   R"({},{},"expected_version":{{"type":"integer","minimum":1,)"
+                   R"("description":"Fail if the workflow is not at this version any more"}})",
+                   kName, kDefinition),
+               R"("definition")"),
            summary, {.destructive = true, .idempotent = true, .open_world = false}),
       update));
-  return add_mutation(
-      registry, services,
-      spec("delete_workflow", {"admin"}, Effect::mutates, "Delete a workflow",
-           "Deletes a workflow. Its past executions and their audit records stay.",
-           object_schema(kName, R"("name")"),
-           object_schema(R"("name":{"type":"string"},"deleted":{"type":"boolean"})", R"("name","deleted")"),
-           {.destructive = true, .idempotent = true, .open_world = false}),
-      remove);
+  return add_mutation(registry, services,
+                      spec("delete_workflow", {"admin"}, Effect::mutates, "Delete a workflow",
+                           "Deletes a workflow. Its past executions and their audit records stay.",
+                           object_schema(kName, R"("name")"),
+                           object_schema(R"("name":{"type":"string"},"deleted":{"type":"boolean"})",
+                                         R"("name","deleted")"),
+                           {.destructive = true, .idempotent = true, .open_world = false}),
+                      remove);
 }
 
 }  // namespace kubiya::tools

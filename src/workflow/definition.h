@@ -44,19 +44,19 @@ struct ContinueOn {
 struct RetryPolicy {
   int limit = 0;  // additional attempts
   std::chrono::seconds interval{0};
-  double backoff = 1.0;  // factor per attempt
+  double backoff = 1.0;                  // factor per attempt
   std::chrono::seconds max_interval{0};  // 0: none
-  std::vector<int> exit_codes;  // empty: any failure
+  std::vector<int> exit_codes;           // empty: any failure
 };
 
 struct Step {
   std::string name;
   std::string id;
   std::string description;
-  std::string command;             // through the shell; or the interpreter of `script`
-  std::vector<std::string> argv;   // command given as a list: no shell
+  std::string command;            // through the shell; or the interpreter of `script`
+  std::vector<std::string> argv;  // command given as a list: no shell
   std::string script;
-  std::string shell;               // default "sh"
+  std::string shell;  // default "sh"
   std::string dir;
   Pairs env;
   std::vector<std::string> depends;  // names; chain and ids are already resolved
@@ -64,7 +64,7 @@ struct Step {
   ContinueOn continue_on;
   RetryPolicy retry;
   std::vector<Precondition> preconditions;
-  std::chrono::seconds timeout{0};   // 0: none
+  std::chrono::seconds timeout{0};  // 0: none
 };
 
 struct Definition {

@@ -33,7 +33,8 @@ ShellText prepare_shell(std::string_view text, const Lookup& lookup);
 std::optional<std::string> json_path(std::string_view json_text, std::string_view path);
 
 // Environment names a definition or caller may not set: LD_*, PATH injection and shell start-up
-// hooks (BASH_ENV, ENV, IFS, PYTHONSTARTUP, GIT_SSH_COMMAND …) as *params*; definitions may set PATH.
+// hooks (BASH_ENV, ENV, IFS, PYTHONSTARTUP, GIT_SSH_COMMAND …) as *params*; definitions may set
+// PATH.
 bool is_env_name(std::string_view name);
 bool is_dangerous_env_name(std::string_view name);
 

@@ -84,6 +84,7 @@ class Issuer:
 
     def close(self):
         self.server.shutdown()
+        self.server.server_close()
 
     def sign(self, header, payload, key=None):
         """Signs exactly these texts."""
@@ -136,8 +137,9 @@ class Server:
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):
             if name in os.environ:
                 environment[name] = os.environ[name]
-        self.process = subprocess.Popen(command + self.flags, stdout=subprocess.DEVNULL, stderr=open(self.log, "ab"),
-                                        env=environment, cwd=ROOT)
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(command + self.flags, stdout=subprocess.DEVNULL, stderr=log, env=environment,
+                                            cwd=ROOT)
         if ready:
             self.wait_ready()
 

@@ -387,7 +387,7 @@ class Starts(unittest.TestCase):
     def refused(self, *flags, env=None, issuer_url=None):
         import subprocess, tempfile
         from harness import BINARY, ROOT
-        command = [BINARY, "serve", "--data-dir", tempfile.mkdtemp(), "--port", "0", *map(str, flags)]
+        command = [BINARY, "serve", "--data-dir", tempfile.mkdtemp(), "--port", "8000", *map(str, flags)]
         if issuer_url:
             command += ["--auth-server", issuer_url]
         done = subprocess.run(command, capture_output=True, text=True, env={"PATH": "/usr/bin:/bin", **(env or {})}, cwd=ROOT,
