@@ -213,7 +213,7 @@ struct Library {
 };
 
 // The first row that fits an include decides.
-const std::array<Library, 10> kLibraries = {{
+const std::array<Library, 11> kLibraries = {{
     {"boost/asio", {"src/http/"}, false},
     {"boost/beast", {"src/http/"}, false},
     {"curl/", {"src/http/"}, false},

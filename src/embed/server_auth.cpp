@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kubiya/server_auth.h"
+#include <kubiya/server_auth.h>
 
 #include <cstdio>
 #include <optional>

@@ -170,7 +170,7 @@ INSTANTIATE_TEST_SUITE_P(
              {},
              {}},
             "-32602"}),
-    [](const auto& info) { return std::string(info.param.name); });
+    [](const auto& row) { return std::string(row.param.name); });
 
 TEST(MessageId, IsKnownEvenWhenTheRestIsRefused) {
   const auto body = parse_json(R"({"jsonrpc":"2.0","id":"abc","method":"server/discover"})");
