@@ -11,6 +11,7 @@
 
 #include <fmt/format.h>
 
+#include "app/key_evidence.h"
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/timers.h"
@@ -110,12 +111,12 @@ class Built final : public Application {
       TRY_VOID(meta_->set("installation_id", installation_id_));
     }
     key_book_.emplace(TRY(open_key_pepper(config_.data_dir, *meta_)));
-    TRY_VOID(reload_keys());
 
     audit::JournalOptions options = config_.audit;
     if (options.directory.empty()) options.directory = config_.data_dir + "/audit";
     options.loops = config_.server.threads;
     journal_ = TRY(audit::Journal::open(options, clock_));
+    TRY_VOID(reload_keys());
     if (!config_.workflows_dir.empty()) {
       const std::size_t imported = TRY(import_workflows(
           config_.workflows_dir, config_.import_tenant, *workflows_, config_.workflow, clock_));
@@ -192,8 +193,9 @@ class Built final : public Application {
   }
 
   Result<> reload_keys() {
-    key_book_->replace(TRY(keys_->all()));
-    return {};
+    AdmittedKeys admitted = TRY(record_key_changes(*keys_, *journal_));
+    key_book_->replace(std::move(admitted.rows));
+    return admitted.recorded;
   }
 
   // Four times a second on every loop; the rest of the housekeeping hangs on loop 0.
@@ -215,7 +217,8 @@ class Built final : public Application {
     if (version != seen_version_) {
       seen_version_ = version;
       if (const auto loaded = reload_keys(); !loaded) {
-        log::error("the API keys could not be read again", {{"detail", loaded.error().detail}});
+        log::error("the API keys could not be read again in full",
+                   {{"detail", loaded.error().detail}});
       }
     }
     watching_ = false;

@@ -3,6 +3,8 @@
 
 #include <filesystem>
 
+#include "app/key_evidence.h"
+
 namespace kubiya::app::cli {
 namespace {
 
@@ -32,9 +34,15 @@ Result<Workbench> Workbench::open(const Config& config) {
 }
 
 Result<> Workbench::record(std::string_view event, const json::object& fields) {
-  if (!journal_) return {};
+  ASSERT(journal_, "beside a server there is nothing to write to");
   journal_->event(event, fields);
   return journal_->sync();
+}
+
+Result<> Workbench::record_keys() {
+  if (!journal_) return {};
+  store::Keys keys(*database_);
+  return TRY(record_key_changes(keys, *journal_)).recorded;
 }
 
 }  // namespace kubiya::app::cli

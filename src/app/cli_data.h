@@ -26,8 +26,10 @@ class Workbench {
   static Result<Workbench> open(const Config& config);
   store::Database& database() { return *database_; }
   bool server_runs() const { return !journal_; }
-  // Durable on return; does nothing while a server runs.
+  // Durable on return. Only without a running server.
   Result<> record(std::string_view event, const json::object& fields);
+  // Records what was done to keys. Durable on return; does nothing while a server runs.
+  Result<> record_keys();
 
  private:
   Workbench() = default;

@@ -9,6 +9,7 @@
 #include "app/config_value.h"
 #include "base/encoding.h"
 #include "identity/api_key.h"
+#include "policy/policy.h"
 #include "store/store.h"
 
 namespace kubiya::app::cli {
@@ -33,7 +34,7 @@ Result<> check_text(std::string_view option, std::string_view value) {
 
 Result<> check(const KeyCreate& command) {
   TRY_VOID(check_text("--user", command.user));
-  TRY_VOID(check_text("--name", command.name));
+  if (!command.name.empty()) TRY_VOID(check_text("--name", command.name));
   TRY_VOID(check_text("--tenant", command.tenant));
   if (command.scopes.empty()) {
     return fail(Code::invalid, "--scopes: give at least one (read, write, execute, admin)");
@@ -42,9 +43,14 @@ Result<> check(const KeyCreate& command) {
   return {};
 }
 
-json::object key_fields(const store::KeyRow& row) {
-  return {{"key", row.id},    {"tenant", row.tenant}, {"owner", row.owner},
-          {"name", row.name}, {"scopes", row.scopes}, {"by", "command line"}};
+// Not refused: an application's own tools may ask for scopes that this program does not know.
+void warn_of_unknown_scopes(const std::vector<std::string>& scopes) {
+  Scopes known({"read", "write", "execute", "admin"});
+  for (const auto& rule : policy::ScopeRules::defaults().rules) known.add(rule.presented);
+  for (const std::string& scope : scopes) {
+    if (known.has(scope)) continue;
+    fmt::print(stderr, "Note: no tool of this server asks for the scope {}.\n", scope);
+  }
 }
 
 Result<> create(const KeyCreate& command) {
@@ -62,20 +68,22 @@ Result<> create(const KeyCreate& command) {
   row.hint = key.hint;
   row.tenant = command.tenant;
   row.owner = command.user;
-  row.name = command.name;
+  row.name = command.name.empty() ? command.user : command.name;
   row.scopes = Scopes(command.scopes).text();
   row.created_ms = now;
   store::Keys keys(bench.database());
   TRY_VOID(keys.create(row));
-  if (const Result<> recorded = bench.record("key_created", key_fields(row)); !recorded) {
+  if (const Result<> recorded = bench.record_keys(); !recorded) {
     // A key without evidence must not work.
     TRY_VOID(keys.revoke(row.id, now));
     return fail(recorded.error());
   }
+  warn_of_unknown_scopes(command.scopes);
   fmt::print("{}\n", key.key.reveal());
   fmt::print(stderr, "Key {} of {} for {}, scopes {}, expires {}. It is shown this once.\n", row.id,
              row.owner, row.name, row.scopes,
              row.expires_ms == 0 ? "never" : format_time(from_unix_ms(row.expires_ms)));
+  if (bench.server_runs()) fmt::print(stderr, "The running server knows it within a second.\n");
   return {};
 }
 
@@ -107,8 +115,13 @@ Result<> revoke(const KeyRevoke& command) {
   Workbench bench = TRY(Workbench::open(config));
   store::Keys keys(bench.database());
   const store::KeyRow row = TRY(keys.get(command.id));
+  if (row.revoked_ms != 0) {
+    fmt::print("Key {} of {} was revoked already, at {}.\n", row.id, row.owner,
+               format_time(from_unix_ms(row.revoked_ms)));
+    return {};
+  }
   TRY_VOID(keys.revoke(row.id, unix_ms(SystemClock().wall())));
-  TRY_VOID(bench.record("key_revoked", key_fields(row)));
+  TRY_VOID(bench.record_keys());
   fmt::print("Key {} of {} is revoked{}.\n", row.id, row.owner,
              bench.server_runs() ? "; the running server drops it within a second" : "");
   return {};

@@ -41,6 +41,11 @@ Result<> show(const WorkflowView& command) {
 Result<> import(const WorkflowImport& command) {
   const Config config = TRY(load(command.where));
   Workbench bench = TRY(Workbench::open(config));
+  // What changes there without the server's knowledge would be in nobody's audit trail.
+  if (bench.server_runs()) {
+    return fail(Code::conflict, "a server uses " + config.data_dir +
+                                    ": call its create_workflow, or stop it first");
+  }
   store::Workflows workflows(bench.database());
   const std::size_t count = TRY(import_workflows(command.directory, command.tenant, workflows,
                                                  config.workflow, SystemClock()));

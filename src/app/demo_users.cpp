@@ -65,12 +65,7 @@ Result<> give_key(cli::Workbench& bench, store::Keys& keys, const Secret& pepper
   row.expires_ms = now_ms + kKeyLifetimeMs;
   TRY_VOID(keys.create(row));
   user.api_key = std::move(key.key);
-  return bench.record("key_created", {{"key", row.id},
-                                      {"tenant", row.tenant},
-                                      {"owner", row.owner},
-                                      {"name", row.name},
-                                      {"scopes", row.scopes},
-                                      {"by", "demonstration"}});
+  return bench.record_keys();
 }
 
 }  // namespace

@@ -125,7 +125,7 @@ void add_key(CLI::App& app, Chosen& chosen) {
   add_installation(*command, create.where);
   command->add_option("--user", create.user, "Its owner (the `sub` of the owner's tokens)")
       ->required();
-  command->add_option("--name", create.name, "What it is for")->required();
+  command->add_option("--name", create.name, "What it is for; by default its owner");
   command->add_option("--scopes", create.scopes, "What it may do: read write execute admin")
       ->required()
       ->expected(1, -1)

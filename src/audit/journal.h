@@ -26,11 +26,11 @@
 
 namespace kubiya::audit {
 
-// What is known of a call before it happens.
+// What is known of a call before it happens. The views are read during the call only.
 struct Intent {
-  std::string request_id;
-  std::string peer;
-  std::string era;                          // "2026-07-28", "2025-11-25", "cli"
+  std::string_view request_id;
+  std::string_view peer;
+  std::string_view era;                     // "2026-07-28", "2025-11-25", "cli"
   std::string target;                       // workflow name, run id, …; may be empty
   const json::object* arguments = nullptr;  // kept only as a keyed digest
 };

@@ -72,8 +72,9 @@ TEST_F(JournalTest, SharesOneSyncAmongConcurrentIntents) {
   files_.hang = true;  // everything gathers behind the first batch
   const auto allowed = permit(kRun);
   for (int i = 0; i < kCalls; ++i) {
+    const std::string request_id = std::to_string(i);
     Intent intent;
-    intent.request_id = std::to_string(i);
+    intent.request_id = request_id;
     journal->begin(allowed, intent, [&](Result<DurableTicket> r) { answered += r ? 1 : 0; });
   }
   files_.hang = false;

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/clock.h"
 
-#include <ctime>
-
-#include <fmt/format.h>
-
 namespace kubiya {
 
 std::int64_t unix_ms(Wall time) {
@@ -15,14 +11,24 @@ Wall from_unix_ms(std::int64_t milliseconds) {
   return Wall(std::chrono::duration_cast<Wall::duration>(std::chrono::milliseconds(milliseconds)));
 }
 
+// RFC 3339, UTC, milliseconds. By hand: it is part of every audit record.
 std::string format_time(Wall time) {
-  const std::int64_t ms = unix_ms(time);
-  const std::int64_t part = ((ms % 1000) + 1000) % 1000;
-  const std::time_t seconds = static_cast<std::time_t>((ms - part) / 1000);
-  std::tm utc{};
-  gmtime_r(&seconds, &utc);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900,
-                     utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, part);
+  using namespace std::chrono;
+  const auto day = floor<days>(time);
+  const year_month_day date(day);
+  const hh_mm_ss clock(floor<milliseconds>(time - day));
+  std::string out = "0000-00-00T00:00:00.000Z";
+  const auto put = [&out](std::size_t end, std::int64_t value, int digits) {
+    for (; digits > 0; --digits, value /= 10) out[--end] = static_cast<char>('0' + value % 10);
+  };
+  put(4, static_cast<int>(date.year()), 4);
+  put(7, static_cast<unsigned>(date.month()), 2);
+  put(10, static_cast<unsigned>(date.day()), 2);
+  put(13, clock.hours().count(), 2);
+  put(16, clock.minutes().count(), 2);
+  put(19, clock.seconds().count(), 2);
+  put(23, clock.subseconds().count(), 3);
+  return out;
 }
 
 }  // namespace kubiya

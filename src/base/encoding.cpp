@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "base/eight_bytes.h"
+
 namespace kubiya {
 namespace {
 
@@ -176,6 +178,25 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
+void append_utf8(std::string& out, char32_t point) {
+  const auto tail = [&](int shift) { out += static_cast<char>(0x80 | (point >> shift & 0x3F)); };
+  if (point < 0x80) {
+    out += static_cast<char>(point);
+    return;
+  }
+  if (point < 0x800) {
+    out += static_cast<char>(0xC0 | point >> 6);
+  } else if (point < 0x10000) {
+    out += static_cast<char>(0xE0 | point >> 12);
+    tail(6);
+  } else {
+    out += static_cast<char>(0xF0 | point >> 18);
+    tail(12);
+    tail(6);
+  }
+  tail(0);
+}
+
 std::string printable(std::string_view text, std::size_t max) {
   std::string out;
   for (std::size_t i = 0; i < text.size();) {
@@ -213,6 +234,11 @@ std::uint32_t crc32(std::string_view bytes) {
 
 bool iequals(std::string_view a, std::string_view b) {
   if (a.size() != b.size()) return false;
+  while (a.size() >= 8) {
+    if (lower_case(eight_bytes(a.data())) != lower_case(eight_bytes(b.data()))) return false;
+    a.remove_prefix(8);
+    b.remove_prefix(8);
+  }
   auto fold = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
   for (std::size_t i = 0; i < a.size(); ++i) {
     if (fold(a[i]) != fold(b[i])) return false;

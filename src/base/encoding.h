@@ -24,6 +24,8 @@ std::optional<std::string> unbase64(std::string_view text);
 
 // True for well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms).
 bool is_utf8(std::string_view text);
+// Appends one Unicode scalar value.
+void append_utf8(std::string& out, char32_t point);
 
 // Client-controlled text made safe for a log line or a message: control and
 // bidirectional characters and invalid UTF-8 escaped, cut to `max` bytes.

@@ -38,6 +38,15 @@ TEST(Encoding, ChecksUtf8) {
   }
 }
 
+TEST(Encoding, AppendsWhatItReads) {
+  std::string out;
+  for (const char32_t point :
+       {U'a', U'\u0080', U'\u07ff', U'\u0800', U'\uffff', U'\U00010000', U'\U0010ffff'}) {
+    append_utf8(out, point);
+  }
+  EXPECT_EQ(out, "a\u0080\u07ff\u0800\uffff\U00010000\U0010ffff");
+}
+
 TEST(Encoding, PrintableHidesControlBytesAndCuts) {
   EXPECT_EQ(printable("a\r\n\x1b[31m\u202e"), "a\\u000d\\u000a\\u001b[31m\\u202e");
   EXPECT_EQ(printable("\xFFx"), "\\xffx");

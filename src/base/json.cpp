@@ -2,182 +2,40 @@
 #include "base/json.h"
 
 #include <array>
+#include <bit>
 #include <charconv>
 #include <cmath>
-#include <vector>
 
-#include <fmt/format.h>
-#include <boost/json/basic_parser_impl.hpp>
+#include "base/eight_bytes.h"
 
 namespace kubiya {
 namespace {
 
-using boost::json::error_code;
-
-// Receives parse events and builds the value, refusing what the standard parser lets through.
-class StrictBuilder {
- public:
-  static constexpr std::size_t max_object_size = std::size_t(-1);
-  static constexpr std::size_t max_array_size = std::size_t(-1);
-  static constexpr std::size_t max_key_size = std::size_t(-1);
-  static constexpr std::size_t max_string_size = std::size_t(-1);
-
-  StrictBuilder(const JsonLimits& limits, json::storage_ptr storage)
-      : limits_(limits), storage_(std::move(storage)), root_(storage_) {}
-
-  json::value take() { return std::move(root_); }
-  const char* fault() const { return fault_; }
-
-  bool on_document_begin(error_code&) { return true; }
-  bool on_document_end(error_code&) { return true; }
-  bool on_object_begin(error_code& ec) { return open(json::object(storage_), ec); }
-  bool on_object_end(std::size_t, error_code& ec) { return close(ec); }
-  bool on_array_begin(error_code& ec) { return open(json::array(storage_), ec); }
-  bool on_array_end(std::size_t, error_code& ec) { return close(ec); }
-
-  bool on_key_part(std::string_view s, std::size_t, error_code&) {
-    text_.append(s);
-    return true;
+// Where the first byte is, from `at` on, that does not stand for itself in a JSON string.
+std::size_t first_unplain(std::string_view text, std::size_t at) {
+  for (; at + 8 <= text.size(); at += 8) {
+    const std::uint64_t word = eight_bytes(text.data() + at);
+    const std::uint64_t found =
+        control_bytes(word) | bytes_equal(word, '"') | bytes_equal(word, '\\');
+    if (found != 0) return at + static_cast<std::size_t>(std::countr_zero(found)) / 8;
   }
-  bool on_key(std::string_view s, std::size_t, error_code& ec) {
-    Frame& top = frames_.back();
-    if (text_.empty()) {
-      top.key.assign(s);
-    } else {
-      text_.append(s);
-      top.key.swap(text_);
-      text_.clear();
-    }
-    if (top.container.get_object().contains(top.key)) return refuse("duplicate member", ec);
-    return true;
+  for (; at < text.size(); ++at) {
+    const unsigned char c = static_cast<unsigned char>(text[at]);
+    if (c < 0x20 || c == '"' || c == '\\' || c == 0x7F) break;
   }
-  bool on_string_part(std::string_view s, std::size_t, error_code&) {
-    text_.append(s);
-    return true;
-  }
-  bool on_string(std::string_view s, std::size_t, error_code& ec) {
-    if (text_.empty()) return add(json::value(json::string(s, storage_)), ec);
-    text_.append(s);
-    json::value value(json::string(text_, storage_));
-    text_.clear();
-    return add(std::move(value), ec);
-  }
-  bool on_number_part(std::string_view s, error_code& ec) { return more_number(s, ec); }
-  bool on_int64(std::int64_t i, std::string_view s, error_code& ec) {
-    if (!more_number(s, ec)) return false;
-    text_.clear();
-    return add(json::value(i, storage_), ec);
-  }
-  bool on_uint64(std::uint64_t u, std::string_view s, error_code& ec) {
-    if (!more_number(s, ec)) return false;
-    text_.clear();
-    return add(json::value(u, storage_), ec);
-  }
-  bool on_double(double, std::string_view s, error_code& ec) {
-    if (!more_number(s, ec)) return false;
-    double exact = 0;
-    const auto [end, status] = std::from_chars(text_.data(), text_.data() + text_.size(), exact);
-    const bool whole = end == text_.data() + text_.size();
-    // An underflow to zero is a faithful reading; an overflow is not.
-    const bool underflow = status == std::errc::result_out_of_range && looks_tiny(text_);
-    text_.clear();
-    if (underflow) return add(json::value(0.0, storage_), ec);
-    if (status != std::errc() || !whole || !std::isfinite(exact)) {
-      return refuse("number out of range", ec);
-    }
-    return add(json::value(exact, storage_), ec);
-  }
-  bool on_bool(bool b, error_code& ec) { return add(json::value(b, storage_), ec); }
-  bool on_null(error_code& ec) { return add(json::value(nullptr, storage_), ec); }
-  bool on_comment_part(std::string_view, error_code& ec) { return refuse("comment", ec); }
-  bool on_comment(std::string_view, error_code& ec) { return refuse("comment", ec); }
-
- private:
-  struct Frame {
-    json::value container;
-    std::string key;
-  };
-
-  static bool looks_tiny(std::string_view literal) {
-    const auto e = literal.find_first_of("eE");
-    return e != std::string_view::npos && e + 1 < literal.size() && literal[e + 1] == '-';
-  }
-
-  bool refuse(const char* fault, error_code& ec) {
-    fault_ = fault;
-    ec = boost::json::error::syntax;
-    return false;
-  }
-  bool more_number(std::string_view s, error_code& ec) {
-    if (text_.size() + s.size() > limits_.number_chars) return refuse("number too long", ec);
-    text_.append(s);
-    return true;
-  }
-  bool count(error_code& ec) { return ++nodes_ <= limits_.nodes || refuse("too many values", ec); }
-  template <class Container>
-  bool open(Container container, error_code& ec) {
-    if (!count(ec)) return false;
-    frames_.push_back({json::value(std::move(container)), {}});
-    return true;
-  }
-  bool close(error_code&) {
-    json::value done = std::move(frames_.back().container);
-    frames_.pop_back();
-    put(std::move(done));
-    return true;
-  }
-  bool add(json::value&& value, error_code& ec) {
-    if (!count(ec)) return false;
-    put(std::move(value));
-    return true;
-  }
-  void put(json::value&& value) {
-    if (frames_.empty()) {
-      root_ = std::move(value);
-      return;
-    }
-    Frame& top = frames_.back();
-    if (auto* object = top.container.if_object()) {
-      object->emplace(top.key, std::move(value));
-    } else {
-      top.container.get_array().push_back(std::move(value));
-    }
-  }
-
-  const JsonLimits& limits_;
-  json::storage_ptr storage_;
-  json::value root_;
-  std::vector<Frame> frames_;
-  std::string text_;
-  std::size_t nodes_ = 0;
-  const char* fault_ = nullptr;
-};
+  return at;
+}
 
 }  // namespace
-
-Result<json::value> parse_json(std::string_view text, const JsonLimits& limits,
-                               json::storage_ptr storage) {
-  boost::json::parse_options options;
-  options.max_depth = limits.depth;
-  boost::json::basic_parser<StrictBuilder> parser(options, limits, std::move(storage));
-  error_code ec;
-  const std::size_t used = parser.write_some(false, text.data(), text.size(), ec);
-  const char* fault = parser.handler().fault();
-  if (fault == nullptr && ec == boost::json::error::too_deep) fault = "nested too deeply";
-  if (fault == nullptr && (ec || used != text.size() || !parser.done())) fault = "not valid JSON";
-  if (fault != nullptr) return fail(Code::invalid, fault, fmt::format("at byte {}", used));
-  return parser.handler().take();
-}
 
 void append_json_string(std::string& out, std::string_view text) {
   constexpr std::string_view digits = "0123456789abcdef";
   out += '"';
   std::size_t plain = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const unsigned char c = static_cast<unsigned char>(text[i]);
-    if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7F) continue;
+  for (std::size_t i = first_unplain(text, 0); i < text.size(); i = first_unplain(text, i + 1)) {
     out.append(text.substr(plain, i - plain));
     plain = i + 1;
+    const unsigned char c = static_cast<unsigned char>(text[i]);
     switch (c) {
       case '"':
         out += "\\\"";
@@ -244,26 +102,60 @@ void append_json(std::string& out, const json::value& value) {
       out += ']';
       break;
     }
-    case json::kind::object: {
-      out += '{';
-      bool first = true;
-      for (const auto& member : value.get_object()) {
-        if (!first) out += ',';
-        first = false;
-        append_json_string(out, member.key());
-        out += ':';
-        append_json(out, member.value());
-      }
-      out += '}';
+    case json::kind::object:
+      append_json(out, value.get_object());
       break;
-    }
   }
+}
+
+void append_json(std::string& out, const json::object& object) {
+  out += '{';
+  bool first = true;
+  for (const auto& member : object) {
+    if (!first) out += ',';
+    first = false;
+    append_json_string(out, member.key());
+    out += ':';
+    append_json(out, member.value());
+  }
+  out += '}';
 }
 
 std::string to_json(const json::value& value) {
   std::string out;
   append_json(out, value);
   return out;
+}
+
+std::string to_json(const json::object& object) {
+  std::string out;
+  append_json(out, object);
+  return out;
+}
+
+JsonObjectWriter::JsonObjectWriter(std::size_t expected_bytes) {
+  out_.reserve(expected_bytes);
+  out_ += '{';
+}
+
+std::string& JsonObjectWriter::member(std::string_view name) {
+  out_.append(out_.size() > 1 ? ",\"" : "\"").append(name).append("\":");
+  return out_;
+}
+
+JsonObjectWriter& JsonObjectWriter::add(std::string_view name, std::string_view text) {
+  append_json_string(member(name), text);
+  return *this;
+}
+
+JsonObjectWriter& JsonObjectWriter::add_json(std::string_view name, std::string_view json_text) {
+  member(name).append(json_text);
+  return *this;
+}
+
+std::string JsonObjectWriter::take() {
+  out_ += '}';
+  return std::move(out_);
 }
 
 const json::value* find(const json::object& object, std::string_view name) {
@@ -277,9 +169,14 @@ std::optional<std::string_view> find_string(const json::object& object, std::str
 }
 
 std::optional<std::int64_t> find_int(const json::object& object, std::string_view name) {
+  constexpr double kExact = 9007199254740992.0;  // 2^53
   const json::value* v = object.if_contains(name);
-  if (v == nullptr || !v->is_int64()) return std::nullopt;
-  return v->get_int64();
+  if (v == nullptr) return std::nullopt;
+  if (v->is_int64()) return v->get_int64();
+  if (!v->is_double()) return std::nullopt;
+  const double number = v->get_double();
+  if (std::trunc(number) != number || std::abs(number) > kExact) return std::nullopt;
+  return static_cast<std::int64_t>(number);
 }
 
 std::optional<bool> find_bool(const json::object& object, std::string_view name) {

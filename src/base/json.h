@@ -39,13 +39,30 @@ Result<json::value> parse_json(std::string_view text, const JsonLimits& limits =
 // Appends compact JSON. Doubles take their shortest form that reads back equal;
 // a value that holds NaN or infinity is a bug of ours.
 void append_json(std::string& out, const json::value& value);
+void append_json(std::string& out, const json::object& object);
 std::string to_json(const json::value& value);
+std::string to_json(const json::object& object);
 // Appends `text` quoted and escaped. `text` must be UTF-8.
 void append_json_string(std::string& out, std::string_view text);
+
+// Writes one object member by member, without values in between. Names are
+// literals: plain, and no two alike.
+class JsonObjectWriter {
+ public:
+  explicit JsonObjectWriter(std::size_t expected_bytes = 256);
+  JsonObjectWriter& add(std::string_view name, std::string_view text);
+  JsonObjectWriter& add_json(std::string_view name, std::string_view json_text);
+  std::string take();  // once
+
+ private:
+  std::string& member(std::string_view name);
+  std::string out_;
+};
 
 // Typed look-ups: null when the member is absent or of another type.
 const json::value* find(const json::object& object, std::string_view name);
 std::optional<std::string_view> find_string(const json::object& object, std::string_view name);
+// A whole number however it is written: 1, 1.0, 1e0.
 std::optional<std::int64_t> find_int(const json::object& object, std::string_view name);
 std::optional<bool> find_bool(const json::object& object, std::string_view name);
 const json::object* find_object(const json::object& object, std::string_view name);

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/json/parse.hpp>
+
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -93,6 +95,68 @@ TEST(Json, AgreesWithJsonTestSuite) {
   EXPECT_GE(y, 90);
   EXPECT_GE(n, 180);
   EXPECT_GE(i, 30);
+}
+
+TEST(Json, ReadsEscapesInNamesAndTexts) {
+  const auto value = parse_json(
+      R"({"\n":1,"\r":2,"\u0061\u00e9\u20ac\ud83d\ude00":3,"tail\t":4,"":5,"a\/b":"\"\\\/\b\f\n\r\t\u0000"})");
+  ASSERT_TRUE(value) << value.error().detail;
+  EXPECT_EQ(to_json(*value),
+            R"({"\n":1,"\r":2,"aé€😀":3,"tail\t":4,"":5,"a/b":"\"\\/\u0008\u000c\n\r\t\u0000"})");
+}
+
+TEST(Json, RefusesBrokenEscapes) {
+  for (const char* text :
+       {R"("\x")", R"("\)", R"("\u12")", R"("\u12g4")", R"("\u+123")", R"("\ud800")",
+        R"("\ud800\u0041")", R"("\udc00")", R"("\ud800x")", R"({"\ud800":1})"}) {
+    EXPECT_EQ(fault(text), "not valid JSON") << text;
+  }
+}
+
+TEST(Json, RefusesDuplicatesAmongManyMembers) {
+  std::string many = "{";
+  for (int i = 0; i < 1000; ++i)
+    many += "\"m" + std::to_string(i) + "\":" + std::to_string(i) + ",";
+  EXPECT_EQ(fault(many + "\"last\":{}}"), "");
+  EXPECT_EQ(fault(many + "\"m\\u0035\":{}}"), "duplicate member");
+}
+
+// Wherever both accept a text, the library's own parser reads the same value.
+TEST(Json, AgreesWithTheLibrarysParser) {
+  for (const char* text :
+       {"0", "-0", "-1", "10", "123456789012345678", "-9223372036854775808", "9223372036854775808",
+        "18446744073709551615", "18446744073709551616", "1.5", "-0.0", "1E3", "2e-3", "\"\"", "[]",
+        "{}", " [ 1 , [ ] , { } ] ", R"({"a":[{"b":null},true,false],"c":"\u00e9"})",
+        "\t\r\n[\"12345678\",\"1234567\",\"123456789é\"]\n"}) {
+    const auto mine = parse_json(text);
+    ASSERT_TRUE(mine) << text;
+    EXPECT_EQ(*mine, boost::json::parse(text)) << text;
+  }
+}
+
+// Every cut and every changed byte of a text: refused, or read as the library's parser reads it.
+TEST(Json, NeverAcceptsWhatTheLibrarysParserRefuses) {
+  const std::string text =
+      R"({"id":-1e2,"n\u0061me":"a\\b\ud83d\ude00é","list":[1,true,null,{"x":[]}],"z":1234567890})";
+  int accepted = 0;
+  const auto check = [&](const std::string& changed) {
+    const auto mine = parse_json(changed);
+    if (!mine) return;
+    ++accepted;
+    boost::json::error_code error;
+    const auto theirs = boost::json::parse(changed, error);
+    EXPECT_FALSE(error) << changed;
+    EXPECT_EQ(*mine, theirs) << changed;
+  };
+  for (std::size_t at = 0; at <= text.size(); ++at) check(text.substr(0, at));
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    for (int byte = 0; byte < 256; ++byte) {
+      std::string changed = text;
+      changed[at] = static_cast<char>(byte);
+      check(changed);
+    }
+  }
+  EXPECT_GT(accepted, 1000);
 }
 
 TEST(Json, EscapesWhatWouldBreakALine) {

@@ -30,13 +30,13 @@ Result<tools::ToolResult> invoke(const OwnTool& tool, const tools::Call& call) {
   } catch (...) {
     return fail(Code::internal, "The tool failed", tool.definition.name + " threw an exception");
   }
-  auto structured = parse_json(reply.json);
+  const auto structured = parse_json(reply.json);
   if (!structured || !structured->is_object()) {
     return fail(Code::internal, "The tool failed",
                 tool.definition.name + " did not answer with a JSON object");
   }
   tools::ToolResult result;
-  result.structured = std::move(structured->get_object());
+  result.structured = to_json(*structured);
   result.text = reply.text.empty() ? reply.json : reply.text;
   result.failed = reply.failed;
   return result;

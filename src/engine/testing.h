@@ -41,7 +41,7 @@ namespace kubiya::engine {
 class MemoryJournal final : public audit::Journal {
  public:
   void begin(const policy::Permit&, const audit::Intent& intent, Begun begun) override {
-    begun(audit::JournalImpl::ticket(intent.request_id));
+    begun(audit::JournalImpl::ticket(std::string(intent.request_id)));
   }
   audit::Ticket note(const policy::Permit&, const audit::Intent&, int) override {
     return audit::JournalImpl::read_ticket();

@@ -86,7 +86,8 @@ class Loop : public std::enable_shared_from_this<Loop> {
 
   const int index_;
   const std::shared_ptr<Shared> shared_;
-  asio::io_context io_{1};
+  // Sockets and timers are used on this loop's thread only; posting locks all the same.
+  asio::io_context io_{BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO};
   asio::executor_work_guard<asio::io_context::executor_type> work_;
   asio::basic_waitable_timer<std::chrono::steady_clock,
                              asio::wait_traits<std::chrono::steady_clock>,

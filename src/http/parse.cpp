@@ -4,12 +4,13 @@
 #include <array>
 #include <charconv>
 
+#include "base/eight_bytes.h"
 #include "base/encoding.h"
 
 namespace kubiya::http {
 namespace {
 
-enum Class : std::uint8_t { kToken = 1, kTarget = 2, kValue = 4, kHost = 8 };
+enum Class : std::uint8_t { kToken = 1, kTarget = 2, kValue = 4, kHost = 8, kNoUnderscore = 16 };
 
 constexpr std::array<std::uint8_t, 256> classes() {
   std::array<std::uint8_t, 256> table{};
@@ -21,6 +22,7 @@ constexpr std::array<std::uint8_t, 256> classes() {
     const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
     if (digit || letter) table[c] |= kToken | kHost;
     if (c > 0x20 && c < 0x7F) table[c] |= kTarget;
+    if (c != '_') table[c] |= kNoUnderscore;
     if (c == '\t' || (c >= 0x20 && c != 0x7F)) table[c] |= kValue;
   }
   mark("!#$%&'*+-.^_`|~", kToken);
@@ -33,10 +35,15 @@ constexpr auto kClasses = classes();
 bool is(char c, Class wanted) { return (kClasses[static_cast<unsigned char>(c)] & wanted) != 0; }
 
 bool all(std::string_view text, Class wanted) {
-  for (char c : text) {
-    if (!is(c, wanted)) return false;
-  }
-  return true;
+  std::uint8_t shared = 0xFF;
+  for (char c : text) shared &= kClasses[static_cast<unsigned char>(c)];
+  return (shared & wanted) != 0;
+}
+
+// Tokens and long values are plain text: eight bytes at a time, and one by one where they are not.
+bool is_value(std::string_view text) {
+  while (text.size() >= 8 && control_bytes(eight_bytes(text.data())) == 0) text.remove_prefix(8);
+  return all(text, kValue);
 }
 
 HeadResult faulty(Fault fault) { return {HeadResult::State::fault, fault, 0}; }
@@ -181,14 +188,12 @@ Fault parse_header(std::string_view line, Head& head) {
   const std::size_t colon = line.find(':');
   if (colon == line.npos || colon == 0) return Fault::header_line;
   const std::string_view name = line.substr(0, colon);
-  bool underscore = false;
-  for (char c : name) {
-    if (!is(c, kToken)) return Fault::header_line;
-    underscore |= c == '_';
-  }
-  if (underscore && is_twin(name)) return Fault::twin_header;
+  std::uint8_t shared = 0xFF;
+  for (char c : name) shared &= kClasses[static_cast<unsigned char>(c)];
+  if (!(shared & kToken)) return Fault::header_line;
+  if (!(shared & kNoUnderscore) && is_twin(name)) return Fault::twin_header;
   const std::string_view raw = line.substr(colon + 1);
-  if (!all(raw, kValue)) return Fault::header_line;
+  if (!is_value(raw)) return Fault::header_line;
   const std::string_view value = trim(raw);
   head.headers.push_back({name, value});
   return note_header(name, value, raw, head);

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <tuple>
 
 #include <fmt/format.h>
 
@@ -151,6 +152,17 @@ Result<Secret> open_pepper(const std::string& path, bool create) {
   return read_pepper(path);
 }
 
+// As far as it decides anything; when a key was used last does not.
+bool KeyBook::same(const Map& a, const Map& b) {
+  const auto decides = [](const store::KeyRow& row) {
+    return std::tie(row.digest, row.tenant, row.owner, row.scopes, row.expires_ms, row.revoked_ms);
+  };
+  return a.size() == b.size() && std::all_of(a.begin(), a.end(), [&](const auto& entry) {
+           const auto other = b.find(entry.first);
+           return other != b.end() && decides(other->second) == decides(entry.second);
+         });
+}
+
 void KeyBook::replace(std::vector<store::KeyRow> rows) {
   auto map = std::make_shared<Map>();
   map->reserve(rows.size());
@@ -160,6 +172,7 @@ void KeyBook::replace(std::vector<store::KeyRow> rows) {
   }
   {
     const std::lock_guard lock(mutex_);
+    if (map_ && same(*map_, *map)) return;
     map_ = std::move(map);
   }
   epoch_.fetch_add(1, std::memory_order_release);

@@ -60,6 +60,7 @@ class KeyBook {
 
  private:
   using Map = std::unordered_map<std::string, store::KeyRow>;
+  static bool same(const Map& a, const Map& b);
   std::shared_ptr<const Map> snapshot() const;
 
   Secret pepper_;

@@ -183,9 +183,7 @@ class AuthenticatorImpl final : public Authenticator {
   // First come, first served: nobody overtakes the queue.
   static bool may_check(const Loop& loop) { return loop.budget > 0 && loop.queue.empty(); }
 
-  CacheKey cache_key(const Credential& credential, Loop& loop) {
-    const Mono now = clock_.mono();
-    if (const auto* known = loop.memo.find(credential.text, credential.source, now)) return *known;
+  static CacheKey cache_key(const Credential& credential, Loop& loop) {
     return CacheKey{loop.sha256(credential.text), credential.source};
   }
 
@@ -194,8 +192,13 @@ class AuthenticatorImpl final : public Authenticator {
       const bool token = credential.source == Source::token;
       return Verdict(refuse(token ? Reason::token_too_long : Reason::bad_api_key));
     }
-    const CacheKey key = cache_key(credential, loop);
-    if (auto verdict = cached(credential, key, loop)) return verdict;
+    const Mono now = clock_.mono();
+    const CacheKey* known = loop.memo.find(credential.text, credential.source, now);
+    const CacheKey key = known != nullptr ? *known : cache_key(credential, loop);
+    if (auto verdict = cached(key, loop, now)) {
+      if (known == nullptr && *verdict) loop.memo.put(credential.text, key, now);
+      return verdict;
+    }
     if (credential.source == Source::token && !may_check(loop)) return std::nullopt;
     const Judgement judgement = judge(credential, loop);
     if (std::holds_alternative<NeedsKeys>(judgement.answer)) return std::nullopt;
@@ -203,15 +206,9 @@ class AuthenticatorImpl final : public Authenticator {
   }
 
   // The hot path: no lock, no allocation.
-  std::optional<Verdict> cached(const Credential& credential, const CacheKey& key, Loop& loop) {
-    const Mono now = clock_.mono();
+  std::optional<Verdict> cached(const CacheKey& key, Loop& loop, Mono now) {
     if (const Good* good = loop.good.find(key, now)) {
-      if (is_current(*good)) {
-        if (!loop.memo.find(credential.text, credential.source, now)) {
-          loop.memo.put(credential.text, key, now);
-        }
-        return Verdict(good->principal);
-      }
+      if (is_current(*good)) return Verdict(good->principal);
       loop.good.erase(key);
     }
     if (const Bad* bad = loop.bad.find(key, now)) {
@@ -243,6 +240,11 @@ class AuthenticatorImpl final : public Authenticator {
   }
 
   Judgement judge(const Credential& credential, Loop& loop) {
+    if (!is_well_formed(credential)) {
+      Judgement malformed;
+      malformed.answer = Refused{Reason::bad_authorization_header, {}, {}, {}};
+      return malformed;
+    }
     Judgement judgement = credential.source == Source::token
                               ? judge_token(credential.text)
                               : Judgement{judge_key(credential), false, nullptr, 0};
@@ -411,7 +413,7 @@ class AuthenticatorImpl final : public Authenticator {
     Loop& loop = this->loop(loop_index);
     const Credential credential{job->text.reveal(), job->source};
     const CacheKey key = cache_key(credential, loop);
-    if (auto verdict = cached(credential, key, loop)) return job->done(std::move(*verdict));
+    if (auto verdict = cached(key, loop, clock_.mono())) return job->done(std::move(*verdict));
     const Judgement judgement = judge(credential, loop);
     const auto* needs = std::get_if<NeedsKeys>(&judgement.answer);
     if (!needs) return job->done(conclude(key, judgement, loop));

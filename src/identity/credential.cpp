@@ -2,24 +2,28 @@
 #include "identity/credential.h"
 
 #include <algorithm>
+#include <cstdint>
 
 #include "base/encoding.h"
 
 namespace kubiya::identity {
 namespace {
 
+constexpr auto kStrange = [] {
+  std::array<std::uint8_t, 256> table{};
+  table.fill(1);
+  for (const char c : std::string_view("0123456789abcdefghijklmnopqrstuvwxyz"
+                                       "ABCDEFGHIJKLMNOPQRSTUVWXYZ-._~+/")) {
+    table[static_cast<unsigned char>(c)] = 0;
+  }
+  return table;
+}();
+
 bool is_token68(std::string_view text) {
   const std::size_t last = text.find_last_not_of('=');
   if (last == std::string_view::npos) return false;
-  return std::all_of(text.begin(), text.begin() + last + 1, [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-           std::string_view("-._~+/").find(c) != std::string_view::npos;
-  });
-}
-
-bool is_visible_ascii(std::string_view text) {
-  return !text.empty() &&
-         std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+  return std::none_of(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(last) + 1,
+                      [](char c) { return kStrange[static_cast<unsigned char>(c)] != 0; });
 }
 
 tl::expected<Credential, Reason> find_token(const Presented& presented) {
@@ -33,18 +37,13 @@ tl::expected<Credential, Reason> find_token(const Presented& presented) {
   return Credential{*token, Source::token};
 }
 
-// Empty when no header carries a key.
-tl::expected<std::string_view, Reason> find_header_key(const Presented& presented) {
-  if (presented.api_key_count != 0) {
-    if (!is_visible_ascii(presented.api_key)) {
-      return tl::unexpected(Reason::bad_authorization_header);
-    }
-    return presented.api_key;
-  }
-  if (presented.authorization_count == 0) return std::string_view{};
+// Nothing when no header carries a key.
+tl::expected<std::optional<std::string_view>, Reason> find_header_key(const Presented& presented) {
+  if (presented.api_key_count != 0) return presented.api_key;
+  if (presented.authorization_count == 0) return std::nullopt;
   const auto key = parse_authorization(presented.authorization, {"Bearer", "UserKey"});
   if (!key) return tl::unexpected(Reason::bad_authorization_header);
-  return *key;
+  return key;
 }
 
 tl::expected<Credential, Reason> find_key(const Presented& presented,
@@ -53,12 +52,12 @@ tl::expected<Credential, Reason> find_key(const Presented& presented,
   if (!header) return tl::unexpected(header.error());
   if (!presented.argument_key.empty()) {
     if (!options.allow_key_argument) return tl::unexpected(Reason::argument_key_refused);
-    if (!header->empty() && *header != presented.argument_key) {
+    if (*header && **header != presented.argument_key) {
       return tl::unexpected(Reason::several_credentials);
     }
     return Credential{presented.argument_key, Source::argument_key};
   }
-  if (!header->empty()) return Credential{*header, Source::header_key};
+  if (*header) return Credential{**header, Source::header_key};
   const bool may_share = presented.loopback || options.allow_shared_key;
   if (options.shared_key && !options.shared_key->empty() && may_share) {
     return Credential{options.shared_key->reveal(), Source::shared_key};
@@ -76,8 +75,14 @@ std::optional<std::string_view> parse_authorization(
   const std::string_view credential = value.substr(space + 1);
   const bool known = std::any_of(schemes.begin(), schemes.end(),
                                  [&](std::string_view name) { return iequals(name, scheme); });
-  if (!known || !is_token68(credential)) return std::nullopt;
+  if (!known) return std::nullopt;
   return credential;
+}
+
+bool is_well_formed(const Credential& credential) {
+  const bool in_header =
+      credential.source == Source::token || credential.source == Source::header_key;
+  return !in_header || is_token68(credential.text);
 }
 
 tl::expected<Credential, Reason> find_credential(const Presented& presented,

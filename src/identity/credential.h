@@ -18,13 +18,15 @@ struct Credential {
   Source source = Source::token;
 };
 
-// Exactly one credential in the form the mode accepts; anything else is refused. Whether it is
-// any good is not looked at.
+// Exactly one credential where the mode accepts one; anything else is refused. Its bytes are not
+// looked at: a text that was judged before needs no second look.
 tl::expected<Credential, Reason> find_credential(const Presented& presented,
                                                  const AuthenticatorOptions& options);
 
-// The credential of an Authorization value: one scheme out of `schemes` in any case, one space,
-// one token68 (RFC 9110 §11.4). Nothing when the value has another shape.
+// Whether the bytes can be a credential of that source: in a header, one token68 (RFC 9110 §11.2).
+bool is_well_formed(const Credential& credential);
+
+// What follows one of `schemes`, in any case, and one space (RFC 9110 §11.4).
 std::optional<std::string_view> parse_authorization(
     std::string_view value, std::initializer_list<std::string_view> schemes);
 

@@ -63,6 +63,17 @@ json::array strings(const std::vector<std::string>& values) {
   return out;
 }
 
+// RFC 6750 §3.1: no error code for a request that presents nothing.
+void add_error(Challenge& challenge, Reason reason) {
+  if (http_status(reason) == 400) {
+    challenge.add("error", "invalid_request");
+  } else if (reason != Reason::no_credential) {
+    challenge.add("error", "invalid_token");
+    challenge.add("error_description",
+                  reason == Reason::token_expired ? "token expired" : "token invalid");
+  }
+}
+
 }  // namespace
 
 std::string protected_resource_document(const ResourceInfo& info) {
@@ -93,13 +104,7 @@ std::string metadata_url(std::string_view resource) {
 std::string challenge_unauthenticated(std::string_view metadata_url, const Scopes& scopes,
                                       Reason reason) {
   Challenge challenge;
-  if (http_status(reason) == 400) {
-    challenge.add("error", "invalid_request");
-  } else if (reason != Reason::no_credential) {
-    challenge.add("error", "invalid_token");
-    challenge.add("error_description",
-                  reason == Reason::token_expired ? "token expired" : "token invalid");
-  }
+  add_error(challenge, reason);
   challenge.add("resource_metadata", metadata_url);
   challenge.add("scope", for_clients(scopes));
   return std::move(challenge).text();
@@ -110,6 +115,21 @@ std::string challenge_insufficient_scope(std::string_view metadata_url, const Sc
   challenge.add("error", "insufficient_scope");
   challenge.add("scope", for_clients(needed));
   challenge.add("resource_metadata", metadata_url);
+  return std::move(challenge).text();
+}
+
+std::string key_challenge_unauthenticated(std::string_view realm, Reason reason) {
+  Challenge challenge;
+  challenge.add("realm", realm);
+  add_error(challenge, reason);
+  return std::move(challenge).text();
+}
+
+std::string key_challenge_insufficient_scope(std::string_view realm, const Scopes& needed) {
+  Challenge challenge;
+  challenge.add("realm", realm);
+  challenge.add("error", "insufficient_scope");
+  challenge.add("scope", for_clients(needed));
   return std::move(challenge).text();
 }
 

@@ -30,6 +30,9 @@ std::string metadata_url(std::string_view resource);
 std::string challenge_unauthenticated(std::string_view metadata_url, const Scopes& scopes,
                                       Reason reason);
 std::string challenge_insufficient_scope(std::string_view metadata_url, const Scopes& needed);
+// The same for callers with API keys, who have no authorization server to be sent to.
+std::string key_challenge_unauthenticated(std::string_view realm, Reason reason);
+std::string key_challenge_insufficient_scope(std::string_view realm, const Scopes& needed);
 // HTTP status for a refusal: 400, 401 or 503.
 int http_status(Reason reason);
 // The seed's words for people: "No API token provided" or "Invalid token".

@@ -128,6 +128,7 @@ class DigestMemo {
  public:
   // The digest of exactly these bytes, when they were here lately.
   const CacheKey* find(std::string_view text, Source source, Mono now) {
+    if (text.empty()) return nullptr;
     Entry& entry = entries_[slot(text)];
     if (entry.text.size() != text.size() || entry.key.source != source) return nullptr;
     if (!equal(entry.text.reveal(), text)) return nullptr;

@@ -8,8 +8,9 @@
 namespace kubiya::mcp {
 namespace {
 
-void append_content(std::string& out, std::string_view text) {
-  out += R"({"content":[{"type":"text","text":)";
+void append_start(std::string& out, std::string_view id, std::string_view text) {
+  out.append(R"({"jsonrpc":"2.0","id":)").append(id);
+  out += R"(,"result":{"content":[{"type":"text","text":)";
   append_json_string(out, text);
   out += "}]";
 }
@@ -19,7 +20,7 @@ void append_end(std::string& out, Era era, const std::string& server_meta) {
     out += R"(,"resultType":"complete")";
     out += server_meta;
   }
-  out += '}';
+  out += "}}";
 }
 
 }  // namespace
@@ -82,28 +83,21 @@ std::string Results::initialize(std::string_view requested) const {
   return to_json(json::value(result));
 }
 
-std::string Results::tool_result(Era era, const tools::ToolResult& result) const {
+std::string Results::tool_answer(std::string_view id, Era era,
+                                 const tools::ToolResult& result) const {
   std::string out;
-  out.reserve(512 + result.text.size());
-  append_content(out, result.text);
-  out += R"(,"structuredContent":{)";
-  bool first = true;
-  for (const auto& member : result.structured) {
-    if (!first) out += ',';
-    first = false;
-    append_json_string(out, member.key());
-    out += ':';
-    append_json(out, member.value());
-  }
-  out += '}';
+  out.reserve(192 + id.size() + result.text.size() + result.structured.size() +
+              server_meta_.size());
+  append_start(out, id, result.text);
+  out.append(R"(,"structuredContent":)").append(result.structured);
   out += result.failed ? R"(,"isError":true)" : R"(,"isError":false)";
   append_end(out, era, server_meta_);
   return out;
 }
 
-std::string Results::tool_error(Era era, std::string_view text) const {
+std::string Results::tool_error_answer(std::string_view id, Era era, std::string_view text) const {
   std::string out;
-  append_content(out, text);
+  append_start(out, id, text);
   out += R"(,"isError":true)";
   append_end(out, era, server_meta_);
   return out;

@@ -20,7 +20,7 @@ struct ServerInfo {
   std::string instructions;
 };
 
-// `id` is JSON text. The parts are JSON text too.
+// `id` and `result` are JSON text.
 std::string result_answer(std::string_view id, std::string_view result);
 // Without an id the member is left out: `id: null` is not a legal MCP message.
 std::string error_answer(std::optional<std::string_view> id, const ProtocolError& error);
@@ -38,8 +38,9 @@ class Results {
     return era == Era::modern ? tools_modern_ : tools_legacy_;
   }
   const std::string& empty() const { return empty_; }
-  std::string tool_result(Era era, const tools::ToolResult& result) const;
-  std::string tool_error(Era era, std::string_view text) const;
+  // Whole answers to tools/call.
+  std::string tool_answer(std::string_view id, Era era, const tools::ToolResult& result) const;
+  std::string tool_error_answer(std::string_view id, Era era, std::string_view text) const;
 
  private:
   ServerInfo info_;

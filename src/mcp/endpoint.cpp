@@ -16,12 +16,8 @@ using policy::Effect;
 constexpr std::string_view kResourceRoot = "/.well-known/oauth-protected-resource";
 constexpr std::string_view kServerMetadata = "/.well-known/oauth-authorization-server";
 
-MirroredHeaders mirrored(const http::Request& request) {
-  const auto field = [&](std::string_view name) {
-    return MirroredHeaders::Field{request.header(name), request.count(name)};
-  };
-  return {field("mcp-protocol-version"), field("mcp-method"), field("mcp-name")};
-}
+// Of parameters that are well formed and name nothing we have.
+int bad_params_status(Era era) { return era == Era::modern ? 400 : 200; }
 
 audit::Outcome outcome_of(const Result<tools::ToolResult>& result) {
   audit::Outcome outcome;
@@ -63,7 +59,7 @@ void Endpoint::handle(const http::Request& request, http::Responder responder) {
     if (request.method == "POST") return begin(x);
     // A GET that wants events is a legacy client asking for a stream, which this server does not
     // offer.
-    if (get && request.path == "/" && !request.header("accept").starts_with("text/event-stream")) {
+    if (get && request.path == "/" && !x->headers.accept.value.starts_with("text/event-stream")) {
       return authenticate(x, {});
     }
     return send(
@@ -102,8 +98,8 @@ void Endpoint::handle(const http::Request& request, http::Responder responder) {
 // In API-key mode the key may be the tool's argument: then, and only then, the body is read before
 // the credential is checked, and a small body only.
 void Endpoint::begin(const ExchangePtr& x) {
-  const bool in_body = challenge_.mode == Mode::api_key && x->request.count("authorization") == 0 &&
-                       x->request.count("x-api-key") == 0;
+  const bool in_body = challenge_.mode == Mode::api_key && x->headers.authorization.count == 0 &&
+                       x->headers.api_key.count == 0;
   if (in_body) {
     if (x->request.body.size() > options_.early_body_bytes) {
       return refuse_credential(x,
@@ -120,7 +116,7 @@ void Endpoint::authenticate(const ExchangePtr& x, std::string_view argument_key)
       argument_key = find_string(*arguments, "api_key").value_or("");
     }
   }
-  const identity::Presented what = presented(x->request, argument_key);
+  const identity::Presented what = presented(x->request, x->headers, argument_key);
   if (auto verdict = services_.authenticator.now(what, x->request.loop)) {
     return authenticated(x, std::move(*verdict), argument_key);
   }
@@ -155,15 +151,14 @@ void Endpoint::authenticated(const ExchangePtr& x, identity::Verdict verdict,
 }
 
 bool Endpoint::receive(const ExchangePtr& x) {
-  const http::Request& request = x->request;
-  if (!is_json_content(request.header("content-type")) || request.count("content-encoding") != 0) {
+  if (!is_json_content(x->headers.content_type.value) || x->headers.content_encoding.count != 0) {
     send(x,
          refuse_http(415, "unsupported_media_type",
                      "Send Content-Type: application/json, not encoded", x->request_id),
          "unsupported_media_type");
     return false;
   }
-  x->accepts = parse_accept(request.header("accept"));
+  x->accepts = parse_accept(x->headers.accept.value);
   if (!x->accepts.json && !x->accepts.events) {
     send(x,
          refuse_http(406, "not_acceptable", "Accept application/json or text/event-stream",
@@ -171,7 +166,7 @@ bool Endpoint::receive(const ExchangePtr& x) {
          "not_acceptable");
     return false;
   }
-  auto parsed = parse_json(request.body, {}, x->arena());
+  auto parsed = parse_json(x->request.body, {}, x->body.storage());
   if (!parsed) {
     // A repeated member is well-formed JSON with two readings: a bad request, not a bad text.
     const bool duplicate = parsed.error().message == "duplicate member";
@@ -184,7 +179,7 @@ bool Endpoint::receive(const ExchangePtr& x) {
     return false;
   }
   x->body = std::move(*parsed);
-  Decoded decoded = decode(x->body, mirrored(request));
+  Decoded decoded = decode(x->body, x->headers.mirrored);
   if (decoded.id != nullptr) append_json(x->rpc_id, *decoded.id);
   if (!decoded.message) {
     refuse_message(x, decoded.message.error(), "bad_message");
@@ -203,7 +198,15 @@ void Endpoint::dispatch(const ExchangePtr& x) {
     return send(x, std::move(accepted), "notification");
   }
   if (message.method == "tools/call") return call_tool(x);
-  if (message.method == "tools/list") return handshake(x, results_.tools_list(message.era));
+  if (message.method == "tools/list") {
+    // The list is one page, so no cursor was ever given out.
+    if (message.params != nullptr && message.params->contains("cursor")) {
+      return refuse_message(
+          x, {bad_params_status(message.era), rpc::kInvalidParams, "Unknown cursor", {}},
+          "bad_params");
+    }
+    return handshake(x, results_.tools_list(message.era));
+  }
   if (message.era == Era::modern) {
     if (message.method == "server/discover") return handshake(x, results_.discover());
   } else {
@@ -254,7 +257,7 @@ void Endpoint::call_tool(const ExchangePtr& x) {
   const tools::Tool* tool = services_.registry.find(*name);
   if (tool == nullptr) {
     return refuse_message(x,
-                          {x->message.era == Era::modern ? 400 : 200,
+                          {bad_params_status(x->message.era),
                            rpc::kInvalidParams,
                            "Unknown tool: " + printable(*name),
                            {}},
@@ -268,17 +271,22 @@ void Endpoint::call_tool(const ExchangePtr& x) {
   }
   auto permit = services_.policy.decide(x->principal, tool->operation());
   if (!permit) return refuse_denied(x, tool->operation(), permit.error());
-  const json::value& arguments = given != nullptr ? *given : no_arguments;
-  if (challenge_.mode == Mode::token && arguments.get_object().contains("api_key")) {
-    return refuse_arguments(
-        x, "argument_key_refused",
-        "The api_key argument is not accepted here: your Kubiya API key comes from your token. "
-        "Call again without it.");
+  json::value arguments(given != nullptr ? *given : no_arguments, json::storage_ptr());
+  if (const json::value* key = find(arguments.get_object(), "api_key")) {
+    if (challenge_.mode == Mode::token) {
+      return refuse_arguments(
+          x, "argument_key_refused",
+          "The api_key argument is not accepted here: your Kubiya API key comes from your token. "
+          "Call again without it.");
+    }
+    if (!key->is_string())
+      return refuse_arguments(x, "invalid_arguments", "api_key must be a string");
+    // The credential was taken from it, whichever the tool; nothing behind this line may see it.
+    arguments.get_object().erase("api_key");
   }
   if (const auto wrong = tool->check(arguments))
     return refuse_arguments(x, "invalid_arguments", *wrong);
-  json::object owned(arguments.get_object(), json::storage_ptr());
-  owned.erase("api_key");  // the credential was taken from it; nothing behind this line may see it
+  json::object owned = std::move(arguments.get_object());
   if (tool->operation().effect == Effect::reads) {
     read(x, *tool, std::move(*permit), std::move(owned));
   } else {
@@ -290,14 +298,14 @@ void Endpoint::read(const ExchangePtr& x, const tools::Tool& tool, policy::Permi
                     json::object arguments) {
   const int loop = x->request.loop;
   const audit::Ticket ticket = services_.journal.note(permit, intent(*x, tool, arguments), loop);
-  auto call = std::make_shared<tools::Call>(
-      tools::Call{std::move(permit), std::move(arguments), x->request_id, std::nullopt, nullptr});
+  tools::Call given{std::move(permit), std::move(arguments), x->request_id, std::nullopt, nullptr};
   if (tool.spec().placement == tools::Placement::loop) {
-    return tool.read(*call, ticket, [this, &x, &ticket, loop](Result<tools::ToolResult> result) {
+    return tool.read(given, ticket, [this, &x, &ticket, loop](Result<tools::ToolResult> result) {
       services_.journal.finish(ticket, outcome_of(result), loop);
       answer_call(x, result);
     });
   }
+  const auto call = std::make_shared<const tools::Call>(std::move(given));
   std::function<void()> work = [this, x, &tool, call, ticket] {
     tool.read(*call, ticket, [this, x, ticket](Result<tools::ToolResult> result) {
       services_.journal.finish(ticket, outcome_of(result), -1);
@@ -321,7 +329,7 @@ void Endpoint::mutate(const ExchangePtr& x, const tools::Tool& tool, policy::Per
   }
   auto call = std::make_shared<tools::Call>(
       tools::Call{std::move(permit), std::move(arguments), x->request_id, std::nullopt, nullptr});
-  if (const auto key = x->request.header("idempotency-key"); !key.empty())
+  if (const auto key = x->headers.idempotency_key.value; !key.empty())
     call->idempotency_key = std::string(key);
   if (x->message.progress_token != nullptr && x->accepts.events) {
     call->progress = [x, token = to_json(*x->message.progress_token)](
@@ -353,15 +361,14 @@ void Endpoint::mutate(const ExchangePtr& x, const tools::Tool& tool, policy::Per
 void Endpoint::answer_call(const ExchangePtr& x, const Result<tools::ToolResult>& result) {
   const Era era = x->message.era;
   if (result) {
-    if (x->request.method == "GET")
-      return send(x, json_response(to_json(json::value(result->structured))), "done");
-    return send(x, json_response(result_answer(x->rpc_id, results_.tool_result(era, *result))),
+    if (x->request.method == "GET") return send(x, json_response(result->structured), "done");
+    return send(x, json_response(results_.tool_answer(x->rpc_id, era, *result)),
                 result->failed ? "run_failed" : "done");
   }
   const Error& error = result.error();
   const Disposition where = disposition(error.code);
   if (where.form == Disposition::Form::tool_error) {
-    return send(x, json_response(result_answer(x->rpc_id, results_.tool_error(era, error.message))),
+    return send(x, json_response(results_.tool_error_answer(x->rpc_id, era, error.message)),
                 to_string(error.code));
   }
   refuse_message(x, {where.status, where.code, error.message, {}}, to_string(error.code));

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The side roads of the endpoint: refusals, documents, and what every answer shares.
-#include <fmt/format.h>
-
 #include "base/encoding.h"
 #include "mcp/endpoint.h"
 
@@ -13,7 +11,7 @@ using identity::Mode;
 // A large body is read only for a caller who is somebody.
 void Endpoint::admit(const http::Request& head, Admission decide) {
   RequestLog::enter(head.loop);
-  const identity::Presented what = presented(head, {});
+  const identity::Presented what = presented(head, read_headers(head.headers), {});
   const auto request_id = next_request_id(head.loop);
   auto judge = [this, decide = std::move(decide), request_id](const identity::Verdict& verdict) {
     if (verdict) return decide(nullptr);
@@ -55,13 +53,11 @@ void Endpoint::refuse_denied(const ExchangePtr& x, const policy::Operation& oper
     services_.journal.refused(refusal(*x, "no_api_key", 200), x->request.loop);
     return send(
         x,
-        json_response(result_answer(
-            x->rpc_id, results_.tool_error(
-                           x->message.era,
-                           "No API token provided: your token is valid but leads to no Kubiya API "
-                           "key. Have your "
-                           "identity provider put it in the claim kubiya_api_key (or api_key, or "
-                           "metadata.kubiya_api_key) and sign in again."))),
+        json_response(results_.tool_error_answer(
+            x->rpc_id, x->message.era,
+            "No API token provided: your token is valid but leads to no Kubiya API key. Have your "
+            "identity provider put it in the claim kubiya_api_key (or api_key, or "
+            "metadata.kubiya_api_key) and sign in again.")),
         "no_api_key");
   }
   audit::RefusedCall call = refusal(*x, "insufficient_scope", 403);
@@ -84,8 +80,7 @@ void Endpoint::refuse_message(const ExchangePtr& x, const ProtocolError& error,
 void Endpoint::refuse_arguments(const ExchangePtr& x, std::string_view reason,
                                 const std::string& message) {
   services_.journal.refused(refusal(*x, reason, 200), x->request.loop);
-  send(x, json_response(result_answer(x->rpc_id, results_.tool_error(x->message.era, message))),
-       reason);
+  send(x, json_response(results_.tool_error_answer(x->rpc_id, x->message.era, message)), reason);
 }
 
 void Endpoint::document(const ExchangePtr& x, const std::string& body, std::string_view cache) {
@@ -130,13 +125,13 @@ audit::RefusedCall Endpoint::refusal(const Exchange& x, std::string_view reason,
   return call;
 }
 
-identity::Presented Endpoint::presented(const http::Request& request,
+identity::Presented Endpoint::presented(const http::Request& request, const Headers& headers,
                                         std::string_view argument_key) const {
   identity::Presented what;
-  what.authorization = request.header("authorization");
-  what.authorization_count = request.count("authorization");
-  what.api_key = request.header("x-api-key");
-  what.api_key_count = request.count("x-api-key");
+  what.authorization = headers.authorization.value;
+  what.authorization_count = headers.authorization.count;
+  what.api_key = headers.api_key.value;
+  what.api_key_count = headers.api_key.count;
   what.loopback = request.loopback;
   what.argument_key = argument_key;
   if (!request.query.empty()) {
@@ -157,7 +152,12 @@ bool Endpoint::is_open_method(std::string_view method) const {
 
 std::string Endpoint::next_request_id(int loop) {
   PerLoop& mine = loops_[static_cast<std::size_t>(loop)];
-  return fmt::format("{}{:08x}", mine.id_prefix, ++mine.requests);
+  std::string id = mine.id_prefix + "00000000";
+  std::uint64_t left = ++mine.requests;
+  for (std::size_t at = id.size(); left != 0 && at > mine.id_prefix.size(); left >>= 4) {
+    id[--at] = "0123456789abcdef"[left & 15];
+  }
+  return id;
 }
 
 }  // namespace kubiya::mcp

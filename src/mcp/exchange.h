@@ -5,7 +5,6 @@
 // answering is the only thing two of them may do at once, and it is guarded.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <memory>
 #include <mutex>
@@ -19,30 +18,54 @@
 #include "base/json.h"
 #include "base/principal.h"
 #include "http/message.h"
+#include "mcp/headers.h"
 #include "mcp/message.h"
 
 namespace kubiya::mcp {
 
+// Memory for one body, taken from and given back to a small store of the calling thread, because
+// the allocator is slow with blocks of this size.
+class ArenaBlock {
+ public:
+  static constexpr std::size_t kBytes = 4096;
+  ArenaBlock();
+  ~ArenaBlock();
+  ArenaBlock(const ArenaBlock&) = delete;
+  ArenaBlock& operator=(const ArenaBlock&) = delete;
+  unsigned char* data() const { return bytes_.get(); }
+
+ private:
+  std::unique_ptr<unsigned char[]> bytes_;
+};
+
 class Exchange {
  public:
   Exchange(const http::Request& r, http::Responder responder, std::string id)
-      : request(r), request_id(std::move(id)), responder_(std::move(responder)) {}
+      : request(r),
+        request_id(std::move(id)),
+        headers(read_headers(r.headers)),
+        responder_(std::move(responder)) {}
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
 
+ private:
+  ArenaBlock block_;
+  boost::json::monotonic_resource resource_{block_.data(), ArenaBlock::kBytes};
+
+ public:
   const http::Request& request;  // valid while this exchange lives
   const std::string request_id;
+  const Headers headers;
 
   // Earned on the way.
   PrincipalPtr principal;  // null until verified, and for the open methods of API-key mode
   bool received = false;   // body parsed and decoded
-  json::value body;        // in arena_
-  Message message;         // views into body
-  std::string rpc_id;      // JSON text of the id
+  json::value body = json::value(json::storage_ptr(&resource_));
+  Message message;     // views into body
+  std::string rpc_id;  // JSON text of the id
   Accepts accepts;
   std::string tool;  // name, once known to be one of ours
 
-  json::storage_ptr arena() { return &resource_; }
   // Runs `work` on this connection's loop.
   void post(std::function<void()> work) const { responder_.post(std::move(work)); }
 
@@ -52,8 +75,6 @@ class Exchange {
   void answer(http::Response response);
 
  private:
-  std::array<unsigned char, 2048> buffer_;
-  boost::json::monotonic_resource resource_{buffer_.data(), buffer_.size()};
   std::mutex mutex_;
   http::Responder responder_;
   std::optional<http::EventStream> stream_;

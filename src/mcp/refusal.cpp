@@ -55,7 +55,10 @@ Words words_for(Reason reason, identity::Mode mode) {
   }
   if (identity::http_status(reason) == 400) {
     return {"invalid_request",
-            "Send exactly one credential, in the Authorization header, and none in the URL."};
+            mode == identity::Mode::token
+                ? "Send exactly one credential, in the Authorization header, and none in the URL."
+                : "Send exactly one API key: in a header or as the api_key argument, the same if "
+                  "in both, and none in the URL."};
   }
   if (reason == Reason::token_expired) return {"invalid_token", "token expired"};
   return {"invalid_token", "token invalid"};
@@ -77,7 +80,7 @@ http::Response refuse_credential(const ChallengeInfo& info, Reason reason,
     response.add("WWW-Authenticate",
                  info.mode == identity::Mode::token
                      ? identity::challenge_unauthenticated(info.metadata_url, info.scopes, reason)
-                     : fmt::format("Bearer realm=\"{}\"", info.realm));
+                     : identity::key_challenge_unauthenticated(info.realm, reason));
   }
   const Words words = words_for(reason, info.mode);
   response.body = body(words.error, identity::public_message(reason), words.description);
@@ -90,8 +93,7 @@ http::Response refuse_scope(const ChallengeInfo& info, const policy::Denied& den
   response.add("WWW-Authenticate",
                info.mode == identity::Mode::token
                    ? identity::challenge_insufficient_scope(info.metadata_url, denied.needed)
-                   : fmt::format("Bearer realm=\"{}\", error=\"insufficient_scope\", scope=\"{}\"",
-                                 info.realm, denied.needed.text()));
+                   : identity::key_challenge_insufficient_scope(info.realm, denied.needed));
   response.body = body("insufficient_scope", "Insufficient permissions",
                        fmt::format("This call needs the scopes: {}. Missing: {}.",
                                    denied.needed.text(), denied.missing.text()));

@@ -93,6 +93,18 @@ TEST_F(DatabaseTest, IsDurableAndOrderedWithinACommit) {
   EXPECT_EQ(order, expected);
 }
 
+TEST_F(DatabaseTest, LetsGoOfACallbackWithoutAnotherWrite) {
+  auto held = std::make_shared<std::promise<void>>();
+  const std::weak_ptr<std::promise<void>> watched = held;
+  auto called = held->get_future();
+  db->write(put("a"), [held = std::move(held)](Result<>) { held->set_value(); });
+  called.wait();
+  for (int i = 0; i < 1000 && !watched.expired(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  EXPECT_TRUE(watched.expired());
+}
+
 TEST_F(DatabaseTest, UndoesAFailedItemAlone) {
   Gate gate;
   db->write(gate.work(), {});

@@ -7,11 +7,13 @@ namespace {
 
 constexpr std::string_view kSelect =
     "SELECT id, digest, tenant, owner, name, scopes, hint, created_ms, expires_ms, revoked_ms,"
-    " last_used_ms FROM keys ";
+    " last_used_ms, recorded FROM keys ";
 
 KeyRow read_key(const Statement& row) {
-  return {row.text(0), row.text(1),    row.text(2),    row.text(3),    row.text(4),    row.text(5),
-          row.text(6), row.integer(7), row.integer(8), row.integer(9), row.integer(10)};
+  return {row.text(0),    row.text(1),     row.text(2),
+          row.text(3),    row.text(4),     row.text(5),
+          row.text(6),    row.integer(7),  row.integer(8),
+          row.integer(9), row.integer(10), static_cast<KeyRow::Recorded>(row.integer(11))};
 }
 
 Error unknown_key() { return {Code::not_found, "There is no key of that id.", {}}; }
@@ -74,6 +76,16 @@ void Keys::used(std::string id, std::int64_t now_ms) {
       [id = std::move(id), now_ms](Connection& connection) -> Result<> {
         TRY(change(connection, "UPDATE keys SET last_used_ms = max(last_used_ms, ?2) WHERE id = ?1",
                    id, now_ms));
+        return {};
+      },
+      {});
+}
+
+void Keys::set_recorded(std::string id, KeyRow::Recorded recorded) {
+  db_.write(
+      [id = std::move(id), recorded](Connection& connection) -> Result<> {
+        TRY(change(connection, "UPDATE keys SET recorded = max(recorded, ?2) WHERE id = ?1", id,
+                   static_cast<std::int64_t>(recorded)));
         return {};
       },
       {});

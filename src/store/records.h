@@ -73,6 +73,9 @@ struct LogRow {
 };
 
 struct KeyRow {
+  // What of this key's life is in the audit journal.
+  enum class Recorded { nothing, made, revoked };
+
   std::string id;      // public part of the key
   std::string digest;  // keyed digest of the secret, hex
   std::string tenant;
@@ -84,6 +87,7 @@ struct KeyRow {
   std::int64_t expires_ms = 0;  // 0: never
   std::int64_t revoked_ms = 0;  // 0: not
   std::int64_t last_used_ms = 0;
+  Recorded recorded = Recorded::nothing;
 };
 
 struct RunFilter {

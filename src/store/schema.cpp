@@ -104,6 +104,9 @@ CREATE TABLE keys (
 ) STRICT;
 CREATE INDEX keys_of_owner ON keys (tenant, owner, created_ms);
 )sql",
+    R"sql(
+ALTER TABLE keys ADD COLUMN recorded INTEGER NOT NULL DEFAULT 0;
+)sql",
 };
 
 Result<std::int64_t> pragma(Connection& connection, std::string_view sql) {

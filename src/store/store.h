@@ -78,6 +78,8 @@ class Keys {
   Result<KeyRow> get(std::string_view id);
   Result<> revoke(std::string_view id, std::int64_t now_ms);
   void used(std::string id, std::int64_t now_ms);  // not waited for
+  // Not waited for: at worst a change is recorded twice.
+  void set_recorded(std::string id, KeyRow::Recorded recorded);
 
  private:
   Database& db_;

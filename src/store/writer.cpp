@@ -51,12 +51,20 @@ Writer::Batch Writer::take() {
 }
 
 void Writer::loop() {
-  for (Batch batch = take(); !batch.empty(); batch = take()) {
-    commit(batch);
-    for (Item& item : batch) {
-      if (item.done) item.done(std::move(item.result));
-    }
+  // Each batch is gone before the next is waited for: what its callbacks hold (a connection, say)
+  // must not wait for somebody else to write.
+  while (commit_next()) {
   }
+}
+
+bool Writer::commit_next() {
+  Batch batch = take();
+  if (batch.empty()) return false;
+  commit(batch);
+  for (Item& item : batch) {
+    if (item.done) item.done(std::move(item.result));
+  }
+  return true;
 }
 
 // Whatever ends the transaction other than its own commit makes every item fail: none of them is

@@ -38,6 +38,7 @@ class Writer {
   using Batch = std::vector<Item>;
 
   void loop();
+  bool commit_next();  // false: stopping, and nothing is left
   Batch take();
   void commit(Batch& batch);
   Result<> attempt(Batch& batch);

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fmt/format.h>
-
 #include "tools/families.h"
 #include "tools/view.h"
 
@@ -47,34 +45,51 @@ std::string_view word(CredentialKind kind) {
   return "token";
 }
 
-ToolResult who(const PrincipalFacts& facts, const std::string& server) {
-  ToolResult result;
-  json::object& out = result.structured;
-  out.reserve(11);
-  out["server"] = server;
-  out["tenant"] = facts.tenant;
-  out["issuer"] = facts.issuer;
-  out["subject"] = facts.subject;
-  if (!facts.display_name.empty()) out["name"] = facts.display_name;
-  if (!facts.email.empty()) out["email"] = facts.email;
-  if (!facts.client.empty()) out["client"] = facts.client;
-  json::array scopes;
-  for (const auto& name : facts.scopes.names()) scopes.emplace_back(name);
-  out["scopes"] = std::move(scopes);
-  out["credential"] = word(facts.kind);
-  json::object key{{"found", facts.api_key.has_value()}};
-  if (facts.api_key) {
-    key["source"] = facts.api_key_source;
-    key["fingerprint"] = facts.key_fingerprint;
+std::string json_list(const std::vector<std::string>& words) {
+  std::string out = "[";
+  for (const auto& word : words) {
+    if (out.size() > 1) out += ',';
+    append_json_string(out, word);
   }
-  out["api_key"] = std::move(key);
-  out["expires_at"] = facts.expires_at == Wall::max() ? json::value(nullptr)
-                                                      : time_value(unix_ms(facts.expires_at));
-  const std::string scopes_text = facts.scopes.text();
-  result.text = fmt::format("You are {} ({}) in tenant {}. Scopes: {}. Kubiya API key: {}.",
-                            facts.display_name.empty() ? facts.subject : facts.display_name,
-                            facts.subject, facts.tenant, scopes_text.empty() ? "none" : scopes_text,
-                            facts.api_key ? "found in " + facts.api_key_source : "none");
+  return out += ']';
+}
+
+std::string key_facts(const PrincipalFacts& facts) {
+  if (!facts.api_key) return R"({"found":false})";
+  JsonObjectWriter out(96);
+  out.add_json("found", "true").add("source", facts.api_key_source);
+  return out.add("fingerprint", facts.key_fingerprint).take();
+}
+
+std::string sentence(const PrincipalFacts& facts) {
+  const std::string scopes = facts.scopes.text();
+  std::string out;
+  out.reserve(160 + facts.subject.size() + scopes.size());
+  out.append("You are ").append(facts.display_name.empty() ? facts.subject : facts.display_name);
+  out.append(" (").append(facts.subject).append(") in tenant ").append(facts.tenant);
+  out.append(". Scopes: ").append(scopes.empty() ? "none" : scopes).append(". Kubiya API key: ");
+  if (facts.api_key) return out.append("found in ").append(facts.api_key_source).append(".");
+  return out.append("none.");
+}
+
+// The most called tool of all, and the only one that touches no disk: written in one pass.
+ToolResult who(const PrincipalFacts& facts, const std::string& server) {
+  JsonObjectWriter out(512);
+  out.add("server", server).add("tenant", facts.tenant).add("issuer", facts.issuer);
+  out.add("subject", facts.subject);
+  if (!facts.display_name.empty()) out.add("name", facts.display_name);
+  if (!facts.email.empty()) out.add("email", facts.email);
+  if (!facts.client.empty()) out.add("client", facts.client);
+  out.add_json("scopes", json_list(facts.scopes.names())).add("credential", word(facts.kind));
+  out.add_json("api_key", key_facts(facts));
+  if (facts.expires_at == Wall::max()) {
+    out.add_json("expires_at", "null");
+  } else {
+    out.add("expires_at", format_time(facts.expires_at));
+  }
+  ToolResult result;
+  result.structured = out.take();
+  result.text = sentence(facts);
   return result;
 }
 

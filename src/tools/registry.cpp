@@ -63,10 +63,6 @@ std::optional<std::string> Tool::check(const json::value& arguments) const {
   return text;
 }
 
-bool Tool::answer_fits(const json::object& structured) const {
-  return !output_ || output_->accepts(json::value(structured));
-}
-
 void Tool::read(const Call& call, const audit::Ticket& ticket, Done done) const {
   ASSERT(read_, "only reading tools are called with a plain ticket");
   read_(call, ticket, std::move(done));
@@ -92,7 +88,7 @@ Result<std::unique_ptr<Tool>> Registry::make(ToolSpec spec) const {
   auto tool = std::make_unique<Tool>();
   tool->input_ = TRY(compile(name, "input", spec.input_schema, input));
   if (!spec.output_schema.empty()) {
-    tool->output_ = TRY(compile(name, "output", spec.output_schema, output));
+    TRY(compile(name, "output", spec.output_schema, output));
   }
   tool->listing_ = to_json(listing(spec, input, output));
   tool->spec_ = std::move(spec);

@@ -51,35 +51,66 @@ Result<store::RunRow> visible_run(const Call& call, const Services& services) {
 }
 
 // The run as it stands now.
-Result<ToolResult> show(const Services& services, const std::string& run_id) {
-  const auto run = TRY(services.runs.get(run_id));
+struct Shown {
+  store::RunRow run;
+  json::object view;
+  std::string text;
+
+  ToolResult result() && {
+    ToolResult result;
+    result.structured = to_json(view);
+    result.text = std::move(text);
+    result.run_id = run.id;
+    return result;
+  }
+};
+
+Result<Shown> show(const Services& services, const std::string& run_id) {
+  Shown shown;
+  shown.run = TRY(services.runs.get(run_id));
   const auto steps = TRY(services.runs.steps(run_id));
-  ToolResult result;
-  result.structured = run_view(run, steps);
-  result.text = run_sentence(run, steps);
-  result.run_id = run.id;
-  return result;
+  shown.view = run_view(shown.run, steps);
+  shown.text = run_sentence(shown.run, steps);
+  return shown;
 }
 
-bool ended_badly(const ToolResult& result) {
-  const auto status = workflow::run_status(find_string(result.structured, "status").value_or(""));
+bool ended_badly(const store::RunRow& run) {
+  const auto status = workflow::run_status(run.status);
   return status && workflow::is_final(*status) && *status != workflow::RunStatus::finished &&
          *status != workflow::RunStatus::partial_success;
 }
 
 // The answer of execute_workflow: the run as it stands, and where it is followed when it goes on.
 Result<ToolResult> execution_answer(const Services& services, const engine::Started& started) {
-  ToolResult result = TRY(show(services, started.run_id));
-  result.structured["existing"] = started.existed;
-  result.failed = ended_badly(result);
-  const auto status = find_string(result.structured, "status").value_or("");
-  result.reason = std::string(status);
+  Shown shown = TRY(show(services, started.run_id));
+  shown.view["existing"] = started.existed;
+  const std::string status = shown.run.status;
+  const bool failed = ended_badly(shown.run);
+  ToolResult result = std::move(shown).result();
+  result.failed = failed;
+  result.reason = status;
   if (status == "queued" || status == "running") {
     result.text += "\nIt goes on in the background: get_execution tells how it ended.";
   }
   if (started.existed)
     result.text += "\nThis is the execution started earlier under the same idempotency key.";
   return result;
+}
+
+// From the argument or the Idempotency-Key header; both may be there when they agree.
+Result<std::optional<std::string>> idempotency_key(const Call& call) {
+  std::optional<std::string> key = call.idempotency_key;
+  if (key && key->size() > 128) {
+    return fail(Code::invalid, "The Idempotency-Key header is longer than 128 characters");
+  }
+  if (const auto argument = find_string(call.arguments, "idempotency_key")) {
+    if (key && *key != *argument) {
+      return fail(Code::invalid,
+                  "idempotency_key differs from the Idempotency-Key header: send one of them");
+    }
+    key = std::string(*argument);
+  }
+  return key;
 }
 
 Result<engine::StartRun> prepare(const Call& call, const Services& services) {
@@ -103,9 +134,7 @@ Result<engine::StartRun> prepare(const Call& call, const Services& services) {
   start.workflow = std::move(*row);
   start.definition = std::move(*parsed.definition);
   start.params = std::move(bound);
-  start.idempotency_key = call.idempotency_key;
-  if (const auto key = find_string(call.arguments, "idempotency_key"))
-    start.idempotency_key = std::string(*key);
+  start.idempotency_key = TRY(idempotency_key(call));
   return start;
 }
 
@@ -132,22 +161,23 @@ void cancel(const Services& services, const std::shared_ptr<const Call>& call,
             const audit::DurableTicket& ticket, const Done& done) {
   const auto run = visible_run(*call, services);
   if (!run) return done(fail(run.error()));
-  const auto reason = find_string(call->arguments, "reason").value_or("canceled by its owner");
+  const bool own = call->permit.principal()->owner() == run->owner;
+  const auto reason = find_string(call->arguments, "reason")
+                          .value_or(own ? "canceled by its owner" : "canceled by an administrator");
   const auto asked = services.backend.cancel(call->permit, ticket, run->id, printable(reason, 200));
   if (!asked && asked.error().code != Code::not_found) return done(fail(asked.error()));
-  auto result = show(services, run->id);
-  if (result) {
-    result->structured["cancel_requested"] = asked.has_value();
-    result->text = asked ? fmt::format("Execution {} is being canceled.", run->id)
-                         : fmt::format("Execution {} had ended already: {}.", run->id,
-                                       find_string(result->structured, "status").value_or(""));
-  }
-  done(std::move(result));
+  auto shown = show(services, run->id);
+  if (!shown) return done(fail(shown.error()));
+  shown->view["cancel_requested"] = asked.has_value();
+  shown->text =
+      asked ? fmt::format("Execution {} is being canceled.", run->id)
+            : fmt::format("Execution {} had ended already: {}.", run->id, shown->run.status);
+  done(std::move(*shown).result());
 }
 
 Result<ToolResult> get(const Call& call, const Services& services) {
   const auto run = TRY(visible_run(call, services));
-  return show(services, run.id);
+  return TRY(show(services, run.id)).result();
 }
 
 Result<ToolResult> list(const Call& call, const Services& services) {
@@ -169,9 +199,10 @@ Result<ToolResult> list(const Call& call, const Services& services) {
   }
   auto runs = TRY(services.runs.list(filter));
   ToolResult result;
+  json::object out;
   if (runs.size() > static_cast<std::size_t>(limit)) {
     runs.pop_back();
-    result.structured["next"] = runs.back().id;
+    out["next"] = runs.back().id;
   }
   json::array executions;
   result.text =
@@ -180,7 +211,8 @@ Result<ToolResult> list(const Call& call, const Services& services) {
     executions.push_back(run_summary(run));
     result.text += fmt::format("\n- {} {}: {}", run.id, run.workflow, run.status);
   }
-  result.structured["executions"] = std::move(executions);
+  out["executions"] = std::move(executions);
+  result.structured = to_json(out);
   return result;
 }
 
@@ -203,10 +235,10 @@ Result<ToolResult> logs(const Call& call, const Services& services) {
     if (!row.text.empty() && row.text.back() != '\n') result.text += '\n';
   }
   if (rows.empty()) result.text = "There is no output yet.";
-  result.structured = {{"execution_id", run.id},
-                       {"status", run.status},
-                       {"entries", std::move(entries)},
-                       {"next", rows.empty() ? after : rows.back().id}};
+  result.structured = to_json(json::object{{"execution_id", run.id},
+                                           {"status", run.status},
+                                           {"entries", std::move(entries)},
+                                           {"next", rows.empty() ? after : rows.back().id}});
   return result;
 }
 
@@ -306,8 +338,8 @@ Result<> add_run_tools(Registry& registry, const Services& services) {
           "`next` to follow.",
           object_schema(
               fmt::format(
-                  R"({},"step":{{"type":"string","maxLength":64}},"after":{{"type":"integer","minimum":0}},)"
-                  R"("limit":{{"type":"integer","minimum":1,"maximum":5000}})",
+                  R"({},"step":{{"type":"string","maxLength":64}},"after":{{"type":"integer","minimum":0,"maximum":9007199254740991}},)"
+                  R"("limit":{{"type":"integer","minimum":1,"maximum":1000}})",
                   kExecutionId),
               R"("execution_id")"),
           object_schema(

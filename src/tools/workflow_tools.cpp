@@ -50,7 +50,7 @@ Result<store::WorkflowRow> row_from(const Call& call, const Services& services) 
 
 ToolResult stored(const store::WorkflowRow& row, std::string_view what) {
   ToolResult result;
-  result.structured = workflow_summary(row);
+  result.structured = to_json(workflow_summary(row));
   result.text = fmt::format("Workflow {} {} (version {}).", row.name, what, row.version);
   return result;
 }
@@ -60,9 +60,10 @@ Result<ToolResult> list(const Call& call, const Services& services) {
   const auto after = find_string(call.arguments, "after").value_or("");
   auto rows = TRY(services.workflows.list(tenant_of(call), after, static_cast<int>(limit) + 1));
   ToolResult result;
+  json::object out;
   if (rows.size() > static_cast<std::size_t>(limit)) {
     rows.pop_back();
-    result.structured["next"] = rows.back().name;
+    out["next"] = rows.back().name;
   }
   json::array workflows;
   result.text =
@@ -71,21 +72,22 @@ Result<ToolResult> list(const Call& call, const Services& services) {
     workflows.push_back(workflow_summary(row));
     result.text += fmt::format("\n- {}: {}", row.name, row.description);
   }
-  result.structured["workflows"] = std::move(workflows);
+  out["workflows"] = std::move(workflows);
+  result.structured = to_json(out);
   return result;
 }
 
 Result<ToolResult> get(const Call& call, const Services& services) {
   auto row = services.workflows.get(tenant_of(call), name_of(call));
   if (!row) return fail(unknown_workflow(row.error(), name_of(call)));
-  ToolResult result;
-  result.structured = workflow_summary(*row);
-  result.structured["definition"] = row->text;
-  result.structured["created_by"] = row->created_by;
-  result.structured["created_at"] = time_value(row->created_ms);
+  json::object out = workflow_summary(*row);
+  out["definition"] = row->text;
+  out["created_by"] = row->created_by;
+  out["created_at"] = time_value(row->created_ms);
   const auto parsed = workflow::parse(row->text, services.workflow_limits);
-  if (parsed.definition)
-    result.structured["params_schema"] = workflow::params_schema(*parsed.definition);
+  if (parsed.definition) out["params_schema"] = workflow::params_schema(*parsed.definition);
+  ToolResult result;
+  result.structured = to_json(out);
   result.text = row->text;
   return result;
 }
@@ -97,17 +99,17 @@ Result<ToolResult> validate(const Call& call, const Services& services) {
   for (const auto& problem : parsed.problems) {
     problems.push_back({{"field", problem.field}, {"message", problem.message}});
   }
-  result.structured["valid"] = parsed.definition.has_value();
-  result.structured["problems"] = std::move(problems);
+  json::object out{{"valid", parsed.definition.has_value()}, {"problems", std::move(problems)}};
   if (parsed.definition) {
-    result.structured["name"] = parsed.definition->name;
-    result.structured["steps"] = parsed.definition->steps.size();
-    result.structured["params_schema"] = workflow::params_schema(*parsed.definition);
+    out["name"] = parsed.definition->name;
+    out["steps"] = parsed.definition->steps.size();
+    out["params_schema"] = workflow::params_schema(*parsed.definition);
     result.text = fmt::format("The definition of {} is valid ({} steps).", parsed.definition->name,
                               parsed.definition->steps.size());
   } else {
     result.text = "The definition has problems: " + workflow::describe(parsed.problems);
   }
+  result.structured = to_json(out);
   return result;
 }
 
@@ -141,7 +143,7 @@ Result<ToolResult> remove(const Call& call, const Services& services) {
   const auto removed = services.workflows.remove(tenant_of(call), name);
   if (!removed) return fail(unknown_workflow(removed.error(), name));
   ToolResult result;
-  result.structured = {{"name", name}, {"deleted", true}};
+  result.structured = to_json(json::object{{"name", name}, {"deleted", true}});
   result.text = fmt::format("Workflow {} deleted. Its past executions stay visible.", name);
   return result;
 }
@@ -234,16 +236,17 @@ Result<> add_workflow_tools(Registry& registry, const Services& services) {
       create));
   TRY_VOID(add_mutation(
       registry, services,
-      spec("update_workflow", {"write"}, Effect::mutates, "Update a workflow",
-           "Replaces the definition of an existing workflow. Runs under way keep the definition "
-           "they started with.",
-           object_schema(
-               fmt::format(
-                   R"({},{},"expected_version":{{"type":"integer","minimum":1,)"
-                   R"("description":"Fail if the workflow is not at this version any more"}})",
-                   kName, kDefinition),
-               R"("definition")"),
-           summary, {.destructive = true, .idempotent = true, .open_world = false}),
+      spec(
+          "update_workflow", {"write"}, Effect::mutates, "Update a workflow",
+          "Replaces the definition of an existing workflow. Runs under way keep the definition "
+          "they started with.",
+          object_schema(
+              fmt::format(
+                  R"({},{},"expected_version":{{"type":"integer","minimum":1,"maximum":9007199254740991,)"
+                  R"("description":"Fail if the workflow is not at this version any more"}})",
+                  kName, kDefinition),
+              R"("definition")"),
+          summary, {.destructive = true, .idempotent = true, .open_world = false}),
       update));
   return add_mutation(registry, services,
                       spec("delete_workflow", {"admin"}, Effect::mutates, "Delete a workflow",
