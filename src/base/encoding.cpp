@@ -234,12 +234,16 @@ std::uint32_t crc32(std::string_view bytes) {
 
 bool iequals(std::string_view a, std::string_view b) {
   if (a.size() != b.size()) return false;
-  while (a.size() >= 8) {
-    if (lower_case(eight_bytes(a.data())) != lower_case(eight_bytes(b.data()))) return false;
-    a.remove_prefix(8);
-    b.remove_prefix(8);
+  const auto eight_alike = [&](std::size_t at) {
+    return lower_case(eight_bytes(a.data() + at)) == lower_case(eight_bytes(b.data() + at));
+  };
+  if (a.size() >= 8) {
+    for (std::size_t at = 0; at + 8 < a.size(); at += 8) {
+      if (!eight_alike(at)) return false;
+    }
+    return eight_alike(a.size() - 8);
   }
-  auto fold = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  const auto fold = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
   for (std::size_t i = 0; i < a.size(); ++i) {
     if (fold(a[i]) != fold(b[i])) return false;
   }

@@ -47,6 +47,22 @@ TEST(Encoding, AppendsWhatItReads) {
   EXPECT_EQ(out, "a\u0080\u07ff\u0800\uffff\U00010000\U0010ffff");
 }
 
+TEST(Encoding, ComparesWithoutCaseAtEveryLengthAndPlace) {
+  const std::string text = "Mcp-Protocol-Version: [x]@Z`{";
+  for (std::size_t size = 0; size <= text.size(); ++size) {
+    const std::string a = text.substr(0, size);
+    EXPECT_TRUE(iequals(a, lower(a)));
+    EXPECT_FALSE(iequals(a, a + "x"));
+    for (std::size_t at = 0; at < size; ++at) {
+      std::string b = a;
+      b[at] = static_cast<char>(b[at] ^ 1);
+      EXPECT_FALSE(iequals(a, b)) << size << " " << at;
+    }
+  }
+  EXPECT_FALSE(iequals("[bcdefgh", "{bcdefgh"));
+  EXPECT_FALSE(iequals("@bcdefgh", "`bcdefgh"));
+}
+
 TEST(Encoding, PrintableHidesControlBytesAndCuts) {
   EXPECT_EQ(printable("a\r\n\x1b[31m\u202e"), "a\\u000d\\u000a\\u001b[31m\\u202e");
   EXPECT_EQ(printable("\xFFx"), "\\xffx");

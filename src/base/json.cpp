@@ -2,63 +2,67 @@
 #include "base/json.h"
 
 #include <array>
-#include <bit>
 #include <charconv>
 #include <cmath>
-
-#include "base/eight_bytes.h"
 
 namespace kubiya {
 namespace {
 
-// Where the first byte is, from `at` on, that does not stand for itself in a JSON string.
-std::size_t first_unplain(std::string_view text, std::size_t at) {
-  for (; at + 8 <= text.size(); at += 8) {
-    const std::uint64_t word = eight_bytes(text.data() + at);
-    const std::uint64_t found =
-        control_bytes(word) | bytes_equal(word, '"') | bytes_equal(word, '\\');
-    if (found != 0) return at + static_cast<std::size_t>(std::countr_zero(found)) / 8;
+constexpr bool stands_for_itself(unsigned char c) {
+  return c >= 0x20 && c != '"' && c != '\\' && c != 0x7F;
+}
+
+// Without a way out of the loop, so that the compiler checks many bytes at once.
+bool is_plain(std::string_view text) {
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(text.data());
+  std::uint8_t strange = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    strange |= (bytes[i] < 0x20) | (bytes[i] == '"') | (bytes[i] == '\\') | (bytes[i] == 0x7F);
   }
-  for (; at < text.size(); ++at) {
-    const unsigned char c = static_cast<unsigned char>(text[at]);
-    if (c < 0x20 || c == '"' || c == '\\' || c == 0x7F) break;
+  return strange == 0;
+}
+
+void append_escaped(std::string& out, unsigned char c) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  switch (c) {
+    case '"':
+      out += "\\\"";
+      return;
+    case '\\':
+      out += "\\\\";
+      return;
+    case '\n':
+      out += "\\n";
+      return;
+    case '\r':
+      out += "\\r";
+      return;
+    case '\t':
+      out += "\\t";
+      return;
+    default:
+      out += "\\u00";
+      out += digits[c >> 4];
+      out += digits[c & 15];
   }
-  return at;
 }
 
 }  // namespace
 
 void append_json_string(std::string& out, std::string_view text) {
-  constexpr std::string_view digits = "0123456789abcdef";
   out += '"';
-  std::size_t plain = 0;
-  for (std::size_t i = first_unplain(text, 0); i < text.size(); i = first_unplain(text, i + 1)) {
-    out.append(text.substr(plain, i - plain));
-    plain = i + 1;
-    const unsigned char c = static_cast<unsigned char>(text[i]);
-    switch (c) {
-      case '"':
-        out += "\\\"";
-        break;
-      case '\\':
-        out += "\\\\";
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      case '\r':
-        out += "\\r";
-        break;
-      case '\t':
-        out += "\\t";
-        break;
-      default:
-        out += "\\u00";
-        out += digits[c >> 4];
-        out += digits[c & 15];
+  if (!is_plain(text)) {
+    std::size_t begin = 0;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+      const auto c = static_cast<unsigned char>(text[i]);
+      if (stands_for_itself(c)) continue;
+      out.append(text.substr(begin, i - begin));
+      append_escaped(out, c);
+      begin = i + 1;
     }
+    text.remove_prefix(begin);
   }
-  out.append(text.substr(plain));
+  out.append(text);
   out += '"';
 }
 
@@ -139,8 +143,10 @@ JsonObjectWriter::JsonObjectWriter(std::size_t expected_bytes) {
 }
 
 std::string& JsonObjectWriter::member(std::string_view name) {
-  out_.append(out_.size() > 1 ? ",\"" : "\"").append(name).append("\":");
-  return out_;
+  if (out_.size() > 1) out_ += ',';
+  out_ += '"';
+  out_.append(name);
+  return out_.append("\":", 2);
 }
 
 JsonObjectWriter& JsonObjectWriter::add(std::string_view name, std::string_view text) {

@@ -52,10 +52,11 @@ class JsonObjectWriter {
   explicit JsonObjectWriter(std::size_t expected_bytes = 256);
   JsonObjectWriter& add(std::string_view name, std::string_view text);
   JsonObjectWriter& add_json(std::string_view name, std::string_view json_text);
+  // Where the caller appends the member's value itself: exactly one JSON text.
+  std::string& member(std::string_view name);
   std::string take();  // once
 
  private:
-  std::string& member(std::string_view name);
   std::string out_;
 };
 

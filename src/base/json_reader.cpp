@@ -73,9 +73,9 @@ class Reader {
     return true;
   }
   void skip_space() {
-    while (have() &&
-           (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\r' || text_[at_] == '\t')) {
-      ++at_;
+    for (; have(); ++at_) {
+      const char c = text_[at_];
+      if (c > ' ' || !(c == ' ' || c == '\n' || c == '\r' || c == '\t')) return;
     }
   }
 
@@ -181,24 +181,31 @@ class Reader {
   // To the next quote or backslash.
   bool plain_run() {
     const std::size_t begin = at_;
-    std::uint64_t high = 0;
+    bool ascii = true;
+    if (!find_end(ascii)) return refuse();
+    // A character never ends at a quote or a backslash halfway.
+    return ascii || is_utf8(text_.substr(begin, at_ - begin)) || refuse();
+  }
+
+  // Eight bytes at a time. False when the text ends first, or at a control byte.
+  bool find_end(bool& ascii) {
     for (; at_ + 8 <= text_.size(); at_ += 8) {
       const std::uint64_t word = eight_bytes(text_.data() + at_);
-      const std::uint64_t end =
+      const std::uint64_t found =
           bytes_equal(word, '"') | bytes_equal(word, '\\') | bytes_below(word, 0x20);
-      if (end != 0) break;
-      high |= word & kTopBits;
+      const std::uint64_t before = found == 0 ? ~std::uint64_t{0} : (found & -found) - 1;
+      ascii = ascii && (word & before & kTopBits) == 0;
+      if (found == 0) continue;
+      at_ += static_cast<std::size_t>(std::countr_zero(found)) / 8;
+      return static_cast<unsigned char>(text_[at_]) >= 0x20;
     }
     for (; have(); ++at_) {
       const auto c = static_cast<unsigned char>(text_[at_]);
-      if (c == '"' || c == '\\') break;
-      if (c < 0x20) return refuse();
-      high |= c & 0x80u;
+      if (c == '"' || c == '\\') return true;
+      if (c < 0x20) return false;
+      ascii = ascii && c < 0x80;
     }
-    if (!have()) return refuse();
-    // A character never ends at a quote or a backslash halfway.
-    if (high != 0 && !is_utf8(text_.substr(begin, at_ - begin))) return refuse();
-    return true;
+    return false;
   }
 
   bool escaped_string(Role role, std::size_t begin) {

@@ -2,28 +2,20 @@
 #include "identity/credential.h"
 
 #include <algorithm>
-#include <cstdint>
 
 #include "base/encoding.h"
 
 namespace kubiya::identity {
 namespace {
 
-constexpr auto kStrange = [] {
-  std::array<std::uint8_t, 256> table{};
-  table.fill(1);
-  for (const char c : std::string_view("0123456789abcdefghijklmnopqrstuvwxyz"
-                                       "ABCDEFGHIJKLMNOPQRSTUVWXYZ-._~+/")) {
-    table[static_cast<unsigned char>(c)] = 0;
-  }
-  return table;
-}();
-
 bool is_token68(std::string_view text) {
   const std::size_t last = text.find_last_not_of('=');
   if (last == std::string_view::npos) return false;
-  return std::none_of(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(last) + 1,
-                      [](char c) { return kStrange[static_cast<unsigned char>(c)] != 0; });
+  return std::all_of(
+      text.begin(), text.begin() + static_cast<std::ptrdiff_t>(last) + 1, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '-' && c <= '9') ||
+               c == '+' || c == '_' || c == '~';  // '-' to '9': -./0123456789
+      });
 }
 
 tl::expected<Credential, Reason> find_token(const Presented& presented) {

@@ -45,29 +45,36 @@ std::string_view word(CredentialKind kind) {
   return "token";
 }
 
-std::string json_list(const std::vector<std::string>& words) {
-  std::string out = "[";
+void append_list(std::string& out, const std::vector<std::string>& words) {
+  out += '[';
   for (const auto& word : words) {
-    if (out.size() > 1) out += ',';
+    if (out.back() != '[') out += ',';
     append_json_string(out, word);
   }
-  return out += ']';
+  out += ']';
 }
 
-std::string key_facts(const PrincipalFacts& facts) {
-  if (!facts.api_key) return R"({"found":false})";
-  JsonObjectWriter out(96);
-  out.add_json("found", "true").add("source", facts.api_key_source);
-  return out.add("fingerprint", facts.key_fingerprint).take();
+void append_key_facts(std::string& out, const PrincipalFacts& facts) {
+  if (!facts.api_key) {
+    out.append(R"({"found":false})");
+    return;
+  }
+  out.append(R"({"found":true,"source":)");
+  append_json_string(out, facts.api_key_source);
+  out.append(R"(,"fingerprint":)");
+  append_json_string(out, facts.key_fingerprint);
+  out += '}';
 }
 
 std::string sentence(const PrincipalFacts& facts) {
-  const std::string scopes = facts.scopes.text();
   std::string out;
-  out.reserve(160 + facts.subject.size() + scopes.size());
+  out.reserve(256);
   out.append("You are ").append(facts.display_name.empty() ? facts.subject : facts.display_name);
   out.append(" (").append(facts.subject).append(") in tenant ").append(facts.tenant);
-  out.append(". Scopes: ").append(scopes.empty() ? "none" : scopes).append(". Kubiya API key: ");
+  out.append(". Scopes:");
+  for (const auto& scope : facts.scopes.names()) out.append(" ").append(scope);
+  if (facts.scopes.names().empty()) out.append(" none");
+  out.append(". Kubiya API key: ");
   if (facts.api_key) return out.append("found in ").append(facts.api_key_source).append(".");
   return out.append("none.");
 }
@@ -80,8 +87,9 @@ ToolResult who(const PrincipalFacts& facts, const std::string& server) {
   if (!facts.display_name.empty()) out.add("name", facts.display_name);
   if (!facts.email.empty()) out.add("email", facts.email);
   if (!facts.client.empty()) out.add("client", facts.client);
-  out.add_json("scopes", json_list(facts.scopes.names())).add("credential", word(facts.kind));
-  out.add_json("api_key", key_facts(facts));
+  append_list(out.member("scopes"), facts.scopes.names());
+  out.add("credential", word(facts.kind));
+  append_key_facts(out.member("api_key"), facts);
   if (facts.expires_at == Wall::max()) {
     out.add_json("expires_at", "null");
   } else {
