@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// parse_json: one pass over the text. Values gather on Boost.JSON's value_stack, which makes each
-// container once, at its final size; what that library lets through is refused here.
+// One strict pass over a JSON text, for parse_json and for JsonText: what Boost.JSON's own parser
+// lets through is refused here.
 #include <algorithm>
 #include <bit>
 #include <charconv>
@@ -16,6 +16,7 @@
 #include "base/eight_bytes.h"
 #include "base/encoding.h"
 #include "base/json.h"
+#include "base/json_text.h"
 
 namespace kubiya {
 namespace {
@@ -38,12 +39,96 @@ bool has_twins(std::string_view* begin, std::string_view* end) {
   return false;
 }
 
-class Reader {
+// Values gather on Boost.JSON's value_stack, which makes each container once, at its final size.
+class ValueSink {
  public:
-  Reader(std::string_view text, const JsonLimits& limits, json::storage_ptr storage)
-      : text_(text), limits_(limits), stack_({}, stack_memory_, sizeof stack_memory_) {
+  explicit ValueSink(json::storage_ptr storage) : stack_({}, memory_, sizeof memory_) {
     stack_.reset(std::move(storage));
   }
+  json::value take() { return stack_.release(); }
+
+  std::size_t begin_container() { return 0; }
+  void end_object(std::size_t, std::size_t members, std::string_view) {
+    stack_.push_object(members);
+  }
+  void end_array(std::size_t, std::size_t values, std::string_view) { stack_.push_array(values); }
+  // Where the name lives until its object ends.
+  std::string_view name(std::string_view text) {
+    stack_.push_key(text);
+    return text;
+  }
+  std::string_view escaped_name(std::string text) {
+    return name(escaped_names_.emplace_front(std::move(text)));
+  }
+  void string(std::string_view text, std::string_view) { stack_.push_string(text); }
+  void escaped_string(std::string text, std::string_view) { stack_.push_string(text); }
+  void null(std::string_view) { stack_.push_null(); }
+  void boolean(bool value, std::string_view) { stack_.push_bool(value); }
+  void integer(std::int64_t value, std::string_view) { stack_.push_int64(value); }
+  void integer(std::uint64_t value, std::string_view) { stack_.push_uint64(value); }
+  void real(double value, std::string_view) { stack_.push_double(value); }
+
+ private:
+  unsigned char memory_[2048];
+  json::value_stack stack_;
+  std::forward_list<std::string> escaped_names_;
+};
+
+}  // namespace
+
+// Writes down where each value is.
+class TextSink {
+ public:
+  explicit TextSink(JsonText& out) : out_(out) {}
+
+  std::size_t begin_container() {
+    out_.nodes_.emplace_back();
+    return out_.nodes_.size() - 1;
+  }
+  void end_object(std::size_t node, std::size_t, std::string_view text) {
+    end(node, Kind::object, text);
+  }
+  void end_array(std::size_t node, std::size_t, std::string_view text) {
+    end(node, Kind::array, text);
+  }
+  std::string_view name(std::string_view text) {
+    add(Kind::string, text, text);
+    return text;
+  }
+  std::string_view escaped_name(std::string text) { return name(keep(text)); }
+  void string(std::string_view value, std::string_view text) { add(Kind::string, text, value); }
+  void escaped_string(const std::string& value, std::string_view text) {
+    add(Kind::string, text, keep(value));
+  }
+  void null(std::string_view text) { add(Kind::null, text); }
+  void boolean(bool, std::string_view text) { add(Kind::boolean, text); }
+  void integer(std::int64_t, std::string_view text) { add(Kind::number, text); }
+  void integer(std::uint64_t, std::string_view text) { add(Kind::number, text); }
+  void real(double, std::string_view text) { add(Kind::number, text); }
+
+ private:
+  using Kind = JsonView::Kind;
+
+  void add(Kind kind, std::string_view text, std::string_view string = {}) {
+    const auto end = static_cast<std::uint32_t>(out_.nodes_.size() + 1);
+    out_.nodes_.push_back({text, string, end, kind});
+  }
+  void end(std::size_t node, Kind kind, std::string_view text) {
+    const auto end = static_cast<std::uint32_t>(out_.nodes_.size());
+    out_.nodes_[node] = {text, {}, end, kind};
+  }
+  std::string_view keep(std::string_view text) { return out_.unescaped_.emplace_front(text); }
+
+  JsonText& out_;
+};
+
+namespace {
+
+template <class Sink>
+class Reader {
+ public:
+  Reader(std::string_view text, const JsonLimits& limits, Sink& sink)
+      : text_(text), limits_(limits), sink_(sink) {}
 
   // The whole text is one value.
   bool document() {
@@ -53,7 +138,6 @@ class Reader {
     return at_ == text_.size() || refuse();
   }
 
-  json::value take() { return stack_.release(); }
   const char* fault() const { return fault_; }
   std::size_t at() const { return at_; }
 
@@ -91,11 +175,11 @@ class Reader {
         ++at_;
         return string(Role::value);
       case 't':
-        return word("true", [this] { stack_.push_bool(true); });
+        return word("true", [this](std::string_view text) { sink_.boolean(true, text); });
       case 'f':
-        return word("false", [this] { stack_.push_bool(false); });
+        return word("false", [this](std::string_view text) { sink_.boolean(false, text); });
       case 'n':
-        return word("null", [this] { stack_.push_null(); });
+        return word("null", [this](std::string_view text) { sink_.null(text); });
       default:
         return number();
     }
@@ -110,15 +194,18 @@ class Reader {
     return ok;
   }
 
-  template <class Push>
-  bool word(std::string_view word, Push push) {
+  template <class Accept>
+  bool word(std::string_view word, Accept accept) {
     if (text_.substr(at_, word.size()) != word) return refuse();
     at_ += word.size();
-    push();
+    accept(word);
     return true;
   }
 
+  // Behind the opening brace.
   bool object() {
+    const std::size_t begin = at_ - 1;
+    const std::size_t container = sink_.begin_container();
     const std::size_t first = names_.size();
     skip_space();
     if (!take('}')) {
@@ -139,11 +226,14 @@ class Reader {
       return refuse("duplicate member");
     }
     names_.resize(first);
-    stack_.push_object(count);
+    sink_.end_object(container, count, from(begin));
     return true;
   }
 
+  // Behind the opening bracket.
   bool array() {
+    const std::size_t begin = at_ - 1;
+    const std::size_t container = sink_.begin_container();
     std::size_t count = 0;
     skip_space();
     if (!take(']')) {
@@ -155,7 +245,7 @@ class Reader {
       } while (take(','));
       if (!take(']')) return refuse();
     }
-    stack_.push_array(count);
+    sink_.end_array(container, count, from(begin));
     return true;
   }
 
@@ -164,19 +254,18 @@ class Reader {
     const std::size_t begin = at_;
     if (!plain_run()) return false;
     if (text_[at_] == '\\') return escaped_string(role, begin);
-    accept(role, text_.substr(begin, at_ - begin));
+    const std::string_view content = from(begin);
     ++at_;
+    if (role == Role::name) {
+      names_.push_back(sink_.name(content));
+    } else {
+      sink_.string(content, from(begin - 1));
+    }
     return true;
   }
 
-  void accept(Role role, std::string_view text) {
-    if (role == Role::name) {
-      names_.push_back(text);
-      stack_.push_key(text);
-    } else {
-      stack_.push_string(text);
-    }
-  }
+  // What was read since `begin`.
+  std::string_view from(std::size_t begin) const { return text_.substr(begin, at_ - begin); }
 
   // To the next quote or backslash.
   bool plain_run() {
@@ -184,7 +273,7 @@ class Reader {
     bool ascii = true;
     if (!find_end(ascii)) return refuse();
     // A character never ends at a quote or a backslash halfway.
-    return ascii || is_utf8(text_.substr(begin, at_ - begin)) || refuse();
+    return ascii || is_utf8(from(begin)) || refuse();
   }
 
   // Eight bytes at a time. False when the text ends first, or at a control byte.
@@ -209,18 +298,18 @@ class Reader {
   }
 
   bool escaped_string(Role role, std::size_t begin) {
-    std::string out(text_.substr(begin, at_ - begin));
+    std::string out(from(begin));
     while (take('\\')) {
       if (!escape(out)) return false;
       const std::size_t run = at_;
       if (!plain_run()) return false;
-      out.append(text_.substr(run, at_ - run));
+      out.append(from(run));
     }
     ++at_;
     if (role == Role::name) {
-      accept(role, escaped_names_.emplace_front(std::move(out)));
+      names_.push_back(sink_.escaped_name(std::move(out)));
     } else {
-      accept(role, out);
+      sink_.escaped_string(std::move(out), from(begin - 1));
     }
     return true;
   }
@@ -287,26 +376,26 @@ class Reader {
       if (!take('-')) take('+');
       if (digits() == 0) return refuse();
     }
-    const std::string_view literal = text_.substr(begin, at_ - begin);
+    const std::string_view literal = from(begin);
     if (literal.size() > limits_.number_chars) return refuse("number too long");
-    return (whole && push_integer(literal, negative)) || push_double(literal);
+    return (whole && integer(literal, negative)) || real(literal);
   }
 
   // False when it does not fit.
-  bool push_integer(std::string_view literal, bool negative) {
+  bool integer(std::string_view literal, bool negative) {
     std::int64_t small = 0;
     const char* end = literal.data() + literal.size();
     if (std::from_chars(literal.data(), end, small).ec == std::errc()) {
-      stack_.push_int64(small);
+      sink_.integer(small, literal);
       return true;
     }
     std::uint64_t large = 0;
     if (negative || std::from_chars(literal.data(), end, large).ec != std::errc()) return false;
-    stack_.push_uint64(large);
+    sink_.integer(large, literal);
     return true;
   }
 
-  bool push_double(std::string_view literal) {
+  bool real(std::string_view literal) {
     double exact = 0;
     const auto status = std::from_chars(literal.data(), literal.data() + literal.size(), exact).ec;
     if (status == std::errc::result_out_of_range && is_tiny(literal)) {
@@ -315,7 +404,7 @@ class Reader {
     } else if (status != std::errc() || !std::isfinite(exact)) {
       return refuse("number out of range");
     }
-    stack_.push_double(exact);
+    sink_.real(exact, literal);
     return true;
   }
 
@@ -326,27 +415,74 @@ class Reader {
 
   std::string_view text_;
   const JsonLimits& limits_;
-  unsigned char stack_memory_[2048];
-  json::value_stack stack_;
-  // Of the objects that are open, the innermost last. They point into the text, but for those
-  // with escapes.
+  Sink& sink_;
+  // Of the objects that are open, the innermost last.
   boost::container::small_vector<std::string_view, 32> names_;
-  std::forward_list<std::string> escaped_names_;
   std::size_t at_ = 0;
   std::size_t depth_ = 0;
   std::size_t nodes_ = 0;
   const char* fault_ = nullptr;
 };
 
+template <class Sink>
+Result<> read(std::string_view text, const JsonLimits& limits, Sink& sink) {
+  Reader reader(text, limits, sink);
+  if (reader.document()) return {};
+  return fail(Code::invalid, reader.fault(), fmt::format("at byte {}", reader.at()));
+}
+
 }  // namespace
 
 Result<json::value> parse_json(std::string_view text, const JsonLimits& limits,
                                json::storage_ptr storage) {
-  Reader reader(text, limits, std::move(storage));
-  if (!reader.document()) {
-    return fail(Code::invalid, reader.fault(), fmt::format("at byte {}", reader.at()));
+  ValueSink sink(std::move(storage));
+  TRY_VOID(read(text, limits, sink));
+  return sink.take();
+}
+
+Result<> JsonText::read(std::string_view text, const JsonLimits& limits) {
+  ASSERT(nodes_.empty(), "a text is read once");
+  TextSink sink(*this);
+  return kubiya::read(text, limits, sink);
+}
+
+JsonView::Kind JsonView::kind() const { return whole_->nodes_[index_].kind; }
+std::string_view JsonView::text() const { return whole_->nodes_[index_].text; }
+std::string_view JsonView::string() const { return whole_->nodes_[index_].string; }
+
+bool JsonView::is_integer() const {
+  if (kind() != Kind::number) return false;
+  const std::string_view literal = text();
+  const char* end = literal.data() + literal.size();
+  std::int64_t small = 0;
+  std::uint64_t large = 0;
+  const auto fits = [&](auto& number) {
+    const auto result = std::from_chars(literal.data(), end, number);
+    return result.ec == std::errc() && result.ptr == end;
+  };
+  return fits(small) || fits(large);
+}
+
+std::optional<JsonView> JsonView::find(std::string_view name) const {
+  if (kind() != Kind::object) return std::nullopt;
+  const auto& nodes = whole_->nodes_;
+  const std::size_t end = nodes[index_].end;
+  for (std::size_t at = index_ + 1; at < end; at = nodes[at + 1].end) {
+    if (nodes[at].string == name) return JsonView(*whole_, at + 1);
   }
-  return reader.take();
+  return std::nullopt;
+}
+
+std::optional<std::string_view> find_string(JsonView object, std::string_view name) {
+  const auto value = object.find(name);
+  if (!value || value->kind() != JsonView::Kind::string) return std::nullopt;
+  return value->string();
+}
+
+std::optional<JsonView> find_object(JsonView object, std::string_view name) {
+  const auto value = object.find(name);
+  if (!value || value->kind() != JsonView::Kind::object) return std::nullopt;
+  return value;
 }
 
 }  // namespace kubiya

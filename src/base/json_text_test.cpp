@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/json_text.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+
+namespace kubiya {
+namespace {
+
+using Kind = JsonView::Kind;
+
+// The view's value, member by member, is the one parse_json reads.
+void expect_same(JsonView view, const json::value& value) {
+  const auto again = parse_json(view.text());
+  ASSERT_TRUE(again) << view.text();
+  EXPECT_EQ(*again, value);
+  if (const auto* object = value.if_object()) {
+    ASSERT_EQ(view.kind(), Kind::object);
+    for (const auto& member : *object) {
+      const auto found = view.find(member.key());
+      ASSERT_TRUE(found) << member.key();
+      expect_same(*found, member.value());
+    }
+  } else if (value.is_string()) {
+    ASSERT_EQ(view.kind(), Kind::string);
+    EXPECT_EQ(view.string(), std::string_view(value.get_string()));
+  } else {
+    EXPECT_EQ(view.is_integer(), value.is_int64() || value.is_uint64()) << view.text();
+  }
+}
+
+TEST(JsonText, ShowsWhatParseJsonReads) {
+  for (
+      const char* text :
+      {"1", "-0", "1.0", "1e0", "18446744073709551615", "18446744073709551616", "\"a\\nb\"", "null",
+       "[1,{\"a\":2}]",
+       R"( { "a" : {"b":{"c":[]},"d":"x"} , "e\u0301\n" : "\ud83d\ude00é", "" : true, "z":-9223372036854775808 } )"}) {
+    JsonText read;
+    ASSERT_TRUE(read.read(text)) << text;
+    expect_same(read.root(), *parse_json(text));
+  }
+}
+
+TEST(JsonText, FindsOnlyMembersOfTheObjectItself) {
+  JsonText read;
+  ASSERT_TRUE(read.read(R"({"in":{"name":"x"},"list":["name"],"string":"name"})"));
+  EXPECT_FALSE(read.root().find("name"));
+  EXPECT_EQ(find_string(*find_object(read.root(), "in"), "name"), "x");
+  EXPECT_FALSE(find_object(read.root(), "list"));
+  EXPECT_FALSE(read.root().find("list")->find("name"));
+  EXPECT_FALSE(find_string(read.root(), "in"));
+}
+
+TEST(JsonText, RefusesWhatParseJsonRefuses) {
+  for (const char* text :
+       {"", "{", R"({"a":1,"a":2})", "1e400", "\"\\ud800\"", "[1,]", "{} x", "\"\xFF\""}) {
+    JsonText read;
+    const auto mine = read.read(text);
+    const auto theirs = parse_json(text);
+    ASSERT_FALSE(mine) << text;
+    EXPECT_EQ(mine.error().message, theirs.error().message);
+    EXPECT_EQ(mine.error().detail, theirs.error().detail);
+  }
+}
+
+TEST(JsonText, AsksTheGivenMemory) {
+  std::array<std::byte, 4096> block{};
+  std::pmr::monotonic_buffer_resource memory(block.data(), block.size(),
+                                             std::pmr::null_memory_resource());
+  JsonText read(&memory);
+  ASSERT_TRUE(read.read(R"({"a":[1,2,3],"b\n":"c\td"})"));
+  EXPECT_EQ(find_string(read.root(), "b\n"), "c\td");
+}
+
+}  // namespace
+}  // namespace kubiya
