@@ -442,6 +442,9 @@ Result<json::value> parse_json(std::string_view text, const JsonLimits& limits,
 
 Result<> JsonText::read(std::string_view text, const JsonLimits& limits) {
   ASSERT(nodes_.empty(), "a text is read once");
+  // Of an ordinary message; to grow there step by step would cost more than to read it.
+  constexpr std::size_t kNodesExpected = 64;
+  nodes_.reserve(kNodesExpected);
   TextSink sink(*this);
   return kubiya::read(text, limits, sink);
 }

@@ -19,6 +19,14 @@ constexpr std::string_view kServerMetadata = "/.well-known/oauth-authorization-s
 // Of parameters that are well formed and name nothing we have.
 int bad_params_status(Era era) { return era == Era::modern ? 400 : 200; }
 
+// The arguments as a value that outlives the message; without any, an empty object.
+json::value own_value(const std::optional<JsonView>& given) {
+  if (!given) return json::object{};
+  auto value = parse_json(given->text());
+  ASSERT(value, "the whole text was read before, under the same limits");
+  return std::move(*value);
+}
+
 audit::Outcome outcome_of(const Result<tools::ToolResult>& result) {
   audit::Outcome outcome;
   outcome.ok = result.has_value() && !result->failed;
@@ -111,8 +119,8 @@ void Endpoint::begin(const ExchangePtr& x) {
 }
 
 void Endpoint::authenticate(const ExchangePtr& x, std::string_view argument_key) {
-  if (argument_key.empty() && x->received && x->message.params != nullptr) {
-    if (const auto* arguments = find_object(*x->message.params, "arguments")) {
+  if (argument_key.empty() && x->received && x->message.params) {
+    if (const auto arguments = find_object(*x->message.params, "arguments")) {
       argument_key = find_string(*arguments, "api_key").value_or("");
     }
   }
@@ -142,9 +150,9 @@ void Endpoint::authenticated(const ExchangePtr& x, identity::Verdict verdict,
     // A key in the header and another in the arguments: the authenticator decides with both in
     // view.
     if (challenge_.mode == Mode::api_key && argument_key.empty() &&
-        x->message.method == "tools/call" && x->message.params != nullptr) {
-      const auto* arguments = find_object(*x->message.params, "arguments");
-      if (arguments != nullptr && find_string(*arguments, "api_key")) return authenticate(x, {});
+        x->message.method == "tools/call" && x->message.params) {
+      const auto arguments = find_object(*x->message.params, "arguments");
+      if (arguments && find_string(*arguments, "api_key")) return authenticate(x, {});
     }
   }
   dispatch(x);
@@ -166,8 +174,7 @@ bool Endpoint::receive(const ExchangePtr& x) {
          "not_acceptable");
     return false;
   }
-  auto parsed = parse_json(x->request.body, {}, x->body.storage());
-  if (!parsed) {
+  if (const auto parsed = x->body.read(x->request.body); !parsed) {
     // A repeated member is well-formed JSON with two readings: a bad request, not a bad text.
     const bool duplicate = parsed.error().message == "duplicate member";
     refuse_message(x,
@@ -178,9 +185,8 @@ bool Endpoint::receive(const ExchangePtr& x) {
                    "bad_json");
     return false;
   }
-  x->body = std::move(*parsed);
-  Decoded decoded = decode(x->body, x->headers.mirrored);
-  if (decoded.id != nullptr) append_json(x->rpc_id, *decoded.id);
+  Decoded decoded = decode(x->body.root(), x->headers.mirrored);
+  x->rpc_id = decoded.id;
   if (!decoded.message) {
     refuse_message(x, decoded.message.error(), "bad_message");
     return false;
@@ -192,7 +198,7 @@ bool Endpoint::receive(const ExchangePtr& x) {
 
 void Endpoint::dispatch(const ExchangePtr& x) {
   const Message& message = x->message;
-  if (message.id == nullptr) {
+  if (message.id.empty()) {
     http::Response accepted = json_response({});
     accepted.status = 202;
     return send(x, std::move(accepted), "notification");
@@ -200,7 +206,7 @@ void Endpoint::dispatch(const ExchangePtr& x) {
   if (message.method == "tools/call") return call_tool(x);
   if (message.method == "tools/list") {
     // The list is one page, so no cursor was ever given out.
-    if (message.params != nullptr && message.params->contains("cursor")) {
+    if (message.params && message.params->find("cursor")) {
       return refuse_message(
           x, {bad_params_status(message.era), rpc::kInvalidParams, "Unknown cursor", {}},
           "bad_params");
@@ -249,7 +255,6 @@ void Endpoint::handshake(const ExchangePtr& x, const std::string& result) {
 }
 
 void Endpoint::call_tool(const ExchangePtr& x) {
-  static const json::value no_arguments = json::object{};
   const auto name = x->message.params ? find_string(*x->message.params, "name") : std::nullopt;
   if (!name)
     return refuse_message(x, {400, rpc::kInvalidParams, "params.name is required", {}},
@@ -264,14 +269,14 @@ void Endpoint::call_tool(const ExchangePtr& x) {
                           "unknown_tool");
   }
   x->tool = tool->operation().name;
-  const json::value* given = find(*x->message.params, "arguments");
-  if (given != nullptr && !given->is_object()) {
+  const auto given = x->message.params->find("arguments");
+  if (given && given->kind() != JsonView::Kind::object) {
     return refuse_message(x, {400, rpc::kInvalidParams, "params.arguments must be an object", {}},
                           "bad_params");
   }
   auto permit = services_.policy.decide(x->principal, tool->operation());
   if (!permit) return refuse_denied(x, tool->operation(), permit.error());
-  json::value arguments(given != nullptr ? *given : no_arguments, json::storage_ptr());
+  json::value arguments = own_value(given);
   if (const json::value* key = find(arguments.get_object(), "api_key")) {
     if (challenge_.mode == Mode::token) {
       return refuse_arguments(
@@ -331,8 +336,8 @@ void Endpoint::mutate(const ExchangePtr& x, const tools::Tool& tool, policy::Per
       tools::Call{std::move(permit), std::move(arguments), x->request_id, std::nullopt, nullptr});
   if (const auto key = x->headers.idempotency_key.value; !key.empty())
     call->idempotency_key = std::string(key);
-  if (x->message.progress_token != nullptr && x->accepts.events) {
-    call->progress = [x, token = to_json(*x->message.progress_token)](
+  if (!x->message.progress_token.empty() && x->accepts.events) {
+    call->progress = [x, token = x->message.progress_token](
                          double progress, std::optional<double> total, std::string_view message) {
       x->notify(progress_notification(token, progress, total, message));
     };

@@ -7,15 +7,14 @@
 
 #include <cstddef>
 #include <memory>
+#include <memory_resource>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 
-#include <boost/json/monotonic_resource.hpp>
-
 #include "base/clock.h"
-#include "base/json.h"
+#include "base/json_text.h"
 #include "base/principal.h"
 #include "http/message.h"
 #include "mcp/headers.h"
@@ -50,7 +49,7 @@ class Exchange {
 
  private:
   ArenaBlock block_;
-  boost::json::monotonic_resource resource_{block_.data(), ArenaBlock::kBytes};
+  std::pmr::monotonic_buffer_resource memory_{block_.data(), ArenaBlock::kBytes};
 
  public:
   const http::Request& request;  // valid while this exchange lives
@@ -60,9 +59,9 @@ class Exchange {
   // Earned on the way.
   PrincipalPtr principal;  // null until verified, and for the open methods of API-key mode
   bool received = false;   // body parsed and decoded
-  json::value body = json::value(json::storage_ptr(&resource_));
-  Message message;     // views into body
-  std::string rpc_id;  // JSON text of the id
+  JsonText body{&memory_};
+  Message message;          // views into body
+  std::string_view rpc_id;  // JSON text of the id
   Accepts accepts;
   std::string tool;  // name, once known to be one of ours
 

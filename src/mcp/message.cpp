@@ -28,13 +28,23 @@ Failure unsupported(std::string_view requested) {
                 {{"supported", std::move(supported)}, {"requested", requested}});
 }
 
-bool is_id(const json::value& id) {
-  if (const auto* text = id.if_string()) return text->size() <= kIdBytesMax;
-  return id.is_int64() || id.is_uint64();
+bool is_id(JsonView id) {
+  if (id.kind() == JsonView::Kind::string) return id.string().size() <= kIdBytesMax;
+  return id.is_integer();
 }
 
-const json::object* meta_of(const json::object* params) {
-  return params == nullptr ? nullptr : find_object(*params, "_meta");
+std::optional<JsonView> meta_of(const std::optional<JsonView>& params) {
+  return params ? find_object(*params, "_meta") : std::nullopt;
+}
+
+tl::expected<void, ProtocolError> take_progress_token(JsonView meta, Message& message) {
+  const auto token = meta.find("progressToken");
+  if (!token) return {};
+  if (!is_id(*token)) {
+    return refuse(rpc::kInvalidParams, "params._meta.progressToken must be a string or an integer");
+  }
+  message.progress_token = token->text();
+  return {};
 }
 
 // The parameter that Mcp-Name repeats, for the methods that have one.
@@ -83,20 +93,17 @@ tl::expected<void, ProtocolError> check_name(const Message& message,
 // which of several faults is reported.
 tl::expected<Message, ProtocolError> modern(Message message, const MirroredHeaders& headers) {
   message.era = Era::modern;
-  const json::object& meta = *meta_of(message.params);
+  const JsonView meta = *meta_of(message.params);
   const auto version = find_string(meta, kVersionKey);
   if (!version) {
     return refuse(rpc::kInvalidParams,
                   fmt::format("params._meta[\"{}\"] must be a string", kVersionKey));
   }
-  if (find_object(meta, kCapabilitiesKey) == nullptr) {
+  if (!find_object(meta, kCapabilitiesKey)) {
     return refuse(rpc::kInvalidParams,
                   fmt::format("params._meta[\"{}\"] must be an object", kCapabilitiesKey));
   }
-  message.progress_token = find(meta, "progressToken");
-  if (message.progress_token != nullptr && !is_id(*message.progress_token)) {
-    return refuse(rpc::kInvalidParams, "params._meta.progressToken must be a string or an integer");
-  }
+  if (auto ok = take_progress_token(meta, message); !ok) return Failure(ok.error());
   if (auto ok = mirror(headers.version, "MCP-Protocol-Version", *version); !ok)
     return Failure(ok.error());
   if (auto ok = mirror(headers.method, "Mcp-Method", message.method); !ok)
@@ -118,12 +125,8 @@ tl::expected<Message, ProtocolError> legacy(Message message, const MirroredHeade
     if (known == kLegacyVersions.end()) return unsupported(headers.version.value);
     message.version = *known;
   }
-  if (const json::object* meta = meta_of(message.params)) {
-    message.progress_token = find(*meta, "progressToken");
-    if (message.progress_token != nullptr && !is_id(*message.progress_token)) {
-      return refuse(rpc::kInvalidParams,
-                    "params._meta.progressToken must be a string or an integer");
-    }
+  if (const auto meta = meta_of(message.params)) {
+    if (auto ok = take_progress_token(*meta, message); !ok) return Failure(ok.error());
   }
   return message;
 }
@@ -132,10 +135,10 @@ tl::expected<Message, ProtocolError> legacy(Message message, const MirroredHeade
 // modern header on a body without the claim is a broken modern request and not a legacy one.
 tl::expected<Message, ProtocolError> classify(const Message& message,
                                               const MirroredHeaders& headers) {
-  const json::object* meta = meta_of(message.params);
-  const bool claims_modern = meta != nullptr && meta->contains(kVersionKey);
+  const auto meta = meta_of(message.params);
+  const bool claims_modern = meta && meta->find(kVersionKey);
   const bool modern_header = headers.version.count != 0 && headers.version.value == kModernVersion;
-  if (message.id == nullptr) {
+  if (message.id.empty()) {
     Message notification = message;
     notification.era = modern_header || claims_modern ? Era::modern : Era::legacy;
     notification.version =
@@ -154,9 +157,7 @@ tl::expected<Message, ProtocolError> classify(const Message& message,
   return legacy(message, headers);
 }
 
-bool is_legal_envelope(const json::object& object) {
-  return find_string(object, "jsonrpc") == "2.0";
-}
+bool is_legal_envelope(JsonView object) { return find_string(object, "jsonrpc") == "2.0"; }
 
 }  // namespace
 
@@ -172,31 +173,29 @@ std::optional<std::string> decode_header_text(std::string_view value) {
   return text;
 }
 
-Decoded decode(const json::value& body, const MirroredHeaders& headers) {
-  if (body.is_array())
-    return {nullptr, refuse(rpc::kInvalidRequest, "Batches are not accepted: send one message")};
-  const json::object* object = body.if_object();
-  if (object == nullptr || !is_legal_envelope(*object)) {
-    return {nullptr, refuse(rpc::kInvalidRequest, "The body must be one JSON-RPC 2.0 object")};
+Decoded decode(JsonView body, const MirroredHeaders& headers) {
+  using Kind = JsonView::Kind;
+  if (body.kind() == Kind::array)
+    return {{}, refuse(rpc::kInvalidRequest, "Batches are not accepted: send one message")};
+  if (!is_legal_envelope(body)) {
+    return {{}, refuse(rpc::kInvalidRequest, "The body must be one JSON-RPC 2.0 object")};
   }
   Message message;
-  message.id = find(*object, "id");
-  if (message.id != nullptr && !is_id(*message.id)) {
-    return {nullptr, refuse(rpc::kInvalidRequest, "id must be a string or an integer")};
+  if (const auto id = body.find("id")) {
+    if (!is_id(*id)) return {{}, refuse(rpc::kInvalidRequest, "id must be a string or an integer")};
+    message.id = id->text();
   }
-  const auto method = find_string(*object, "method");
+  const auto method = find_string(body, "method");
   if (!method) {
-    const bool response = object->contains("result") || object->contains("error");
+    const bool response = body.find("result") || body.find("error");
     return {message.id, refuse(rpc::kInvalidRequest,
                                response ? "This server asks nothing, so it takes no responses"
                                         : "method is required and must be a string")};
   }
   message.method = *method;
-  if (const json::value* params = find(*object, "params")) {
-    message.params = params->if_object();
-    if (message.params == nullptr)
-      return {message.id, refuse(rpc::kInvalidRequest, "params must be an object")};
-  }
+  message.params = body.find("params");
+  if (message.params && message.params->kind() != Kind::object)
+    return {message.id, refuse(rpc::kInvalidRequest, "params must be an object")};
   return {message.id, classify(message, headers)};
 }
 

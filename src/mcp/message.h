@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "base/json.h"
+#include "base/json_text.h"
 
 namespace kubiya::mcp {
 
@@ -50,24 +51,24 @@ struct MirroredHeaders {
   Field name;     // Mcp-Name
 };
 
-// Views into the body that was decoded.
+// Views into the body that was decoded. An id and a progress token are JSON text, as sent.
 struct Message {
   Era era = Era::modern;
-  std::string_view version;         // one of kServedVersions
-  const json::value* id = nullptr;  // null for a notification
+  std::string_view version;  // one of kServedVersions
+  std::string_view id;       // empty for a notification
   std::string_view method;
-  const json::object* params = nullptr;
-  const json::value* progress_token = nullptr;
+  std::optional<JsonView> params;
+  std::string_view progress_token;  // empty when absent
 };
 
 // The id is known even when the rest is refused, so that the answer can carry it.
 struct Decoded {
-  const json::value* id = nullptr;
+  std::string_view id;
   tl::expected<Message, ProtocolError> message;
 };
 
 // Checks in the order of the specification's validation ladder, up to and including Mcp-Name.
-Decoded decode(const json::value& body, const MirroredHeaders& headers);
+Decoded decode(JsonView body, const MirroredHeaders& headers);
 
 // The text of an Mcp-* header: literal, or =?base64?…?= (strict, UTF-8). Nothing when malformed.
 std::optional<std::string> decode_header_text(std::string_view value);

@@ -18,10 +18,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view name =
       line == std::string_view::npos ? std::string_view() : text.substr(0, line);
   const std::string_view body = line == std::string_view::npos ? text : text.substr(line + 1);
+  JsonText message;
+  const bool readable = message.read(body).has_value();
   const auto parsed = parse_json(body);
+  if (readable != parsed.has_value()) std::abort();
   if (!parsed) return 0;
   for (const std::string_view version : {mcp::kModernVersion, mcp::kLegacyVersions[0]}) {
-    const mcp::Decoded decoded = mcp::decode(*parsed, {{version, 1}, {"tools/call", 1}, {name, 1}});
+    const mcp::Decoded decoded =
+        mcp::decode(message.root(), {{version, 1}, {"tools/call", 1}, {name, 1}});
     if (decoded.message &&
         (decoded.message->method.data() == nullptr || decoded.message->version.empty())) {
       std::abort();
