@@ -4,8 +4,10 @@
 // lowest set top bit marks the first such byte.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <string_view>
 
 namespace kubiya {
 
@@ -43,6 +45,25 @@ constexpr std::uint64_t bytes_between(std::uint64_t word, unsigned char low, uns
 // With A–Z of ASCII made small, everything else as it was.
 constexpr std::uint64_t lower_case(std::uint64_t word) {
   return word | bytes_between(word, 'A', 'Z') >> 2;
+}
+
+// Whether a byte of `text` is one that `of_word` marks among eight and `of_byte` tells by itself.
+// Short texts go eight bytes at a time; long ones in a loop without a way out, of which the
+// compiler makes wider steps.
+template <class OfWord, class OfByte>
+bool has_byte(std::string_view text, OfWord of_word, OfByte of_byte) {
+  constexpr std::size_t kLong = 64;
+  const std::size_t size = text.size();
+  if (size >= 8 && size < kLong) {
+    std::uint64_t found = of_word(eight_bytes(text.data() + size - 8));
+    for (std::size_t at = 0; at + 8 < size; at += 8)
+      found |= of_word(eight_bytes(text.data() + at));
+    return found != 0;
+  }
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(text.data());
+  std::uint8_t found = 0;
+  for (std::size_t at = 0; at < size; ++at) found |= static_cast<std::uint8_t>(of_byte(bytes[at]));
+  return found != 0;
 }
 
 }  // namespace kubiya

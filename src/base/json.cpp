@@ -5,6 +5,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "base/eight_bytes.h"
+
 namespace kubiya {
 namespace {
 
@@ -12,14 +14,13 @@ constexpr bool stands_for_itself(unsigned char c) {
   return c >= 0x20 && c != '"' && c != '\\' && c != 0x7F;
 }
 
-// Without a way out of the loop, so that the compiler checks many bytes at once.
 bool is_plain(std::string_view text) {
-  const auto* bytes = reinterpret_cast<const std::uint8_t*>(text.data());
-  std::uint8_t strange = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    strange |= (bytes[i] < 0x20) | (bytes[i] == '"') | (bytes[i] == '\\') | (bytes[i] == 0x7F);
-  }
-  return strange == 0;
+  return !has_byte(
+      text,
+      [](std::uint64_t word) {
+        return control_bytes(word) | bytes_equal(word, '"') | bytes_equal(word, '\\');
+      },
+      [](std::uint8_t c) { return (c < 0x20) | (c == '"') | (c == '\\') | (c == 0x7F); });
 }
 
 void append_escaped(std::string& out, unsigned char c) {

@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 
+#include "base/eight_bytes.h"
 #include "base/encoding.h"
 
 namespace kubiya::http {
@@ -38,15 +39,11 @@ bool all(std::string_view text, Class wanted) {
   return (shared & wanted) != 0;
 }
 
-// Without a way out of the loop, so that the compiler checks many bytes at once.
-bool is_plain(std::string_view text) {
-  const auto* bytes = reinterpret_cast<const std::uint8_t*>(text.data());
-  std::uint8_t strange = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) strange |= (bytes[i] < 0x20) | (bytes[i] == 0x7F);
-  return strange == 0;
+bool has_control(std::string_view text) {
+  return has_byte(text, control_bytes, [](std::uint8_t c) { return (c < 0x20) | (c == 0x7F); });
 }
 
-bool is_value(std::string_view text) { return is_plain(text) || all(text, kValue); }
+bool is_value(std::string_view text) { return !has_control(text) || all(text, kValue); }
 
 HeadResult faulty(Fault fault) { return {HeadResult::State::fault, fault, 0}; }
 

@@ -305,10 +305,11 @@ void Endpoint::read(const ExchangePtr& x, const tools::Tool& tool, policy::Permi
   const audit::Ticket ticket = services_.journal.note(permit, intent(*x, tool, arguments), loop);
   tools::Call given{std::move(permit), std::move(arguments), x->request_id, std::nullopt, nullptr};
   if (tool.spec().placement == tools::Placement::loop) {
-    return tool.read(given, ticket, [this, &x, &ticket, loop](Result<tools::ToolResult> result) {
+    const auto finish = [&](const Result<tools::ToolResult>& result) {
       services_.journal.finish(ticket, outcome_of(result), loop);
       answer_call(x, result);
-    });
+    };
+    return tool.read(given, ticket, std::cref(finish));
   }
   const auto call = std::make_shared<const tools::Call>(std::move(given));
   std::function<void()> work = [this, x, &tool, call, ticket] {
