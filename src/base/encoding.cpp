@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/encoding.h"
 
+#include <algorithm>
 #include <array>
 
 #include <fmt/format.h>
@@ -198,6 +199,10 @@ void append_utf8(std::string& out, char32_t point) {
 }
 
 std::string printable(std::string_view text, std::size_t max) {
+  const auto is_odd = [](char c) { return c < 0x20 || c > 0x7E; };
+  if (text.size() <= max && std::none_of(text.begin(), text.end(), is_odd)) {
+    return std::string(text);
+  }
   std::string out;
   for (std::size_t i = 0; i < text.size();) {
     char32_t point = 0;

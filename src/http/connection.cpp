@@ -197,7 +197,8 @@ void Connection::on_written(ErrorCode error, std::size_t count) {
   }
   writing_ = false;
   sending_.clear();
-  if (sending_.capacity() > kOutputKept) std::string().swap(sending_);
+  if (sending_.capacity() > kOutputKept || loop_->crowded()) std::string().swap(sending_);
+  if (out_.empty() && loop_->crowded()) std::string().swap(out_);
   sent_ = 0;
   publish_backlog();
   if (!out_.empty()) return flush();

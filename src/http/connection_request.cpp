@@ -326,6 +326,7 @@ void Connection::advance() {
   } else {
     body_.clear();
   }
+  if (loop_->crowded()) std::vector<Header>().swap(head_.headers);
   if (in_.begin == in_.end && reading_ == Reading::no) in_.begin = in_.end = 0;
   enter(close_after_ ? Phase::closing : Phase::idle);
   pump();

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,9 +15,20 @@ namespace kubiya::http {
 namespace {
 
 constexpr std::chrono::milliseconds kSweepInterval{250};
-constexpr std::size_t kSpareBlocksMax = 256;
+constexpr std::size_t kSpareBlocksMax = 64;
 
 thread_local const Loop* current_loop = nullptr;
+
+#if defined(__SANITIZE_ADDRESS__)
+Block map_block() { return Block(new char[kBlockBytes]); }  // so that overruns are seen
+#else
+Block map_block() {
+  void* const pages =
+      ::mmap(nullptr, kBlockBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (pages == MAP_FAILED) return Block(new char[kBlockBytes]);
+  return Block(static_cast<char*>(pages), BlockDeleter{kBlockBytes});
+}
+#endif
 
 int open_reserve() { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
 
@@ -31,6 +43,14 @@ Address address_of(const asio::ip::address& address) {
 }
 
 }  // namespace
+
+void BlockDeleter::operator()(char* bytes) const {
+  if (mapped == 0) {
+    delete[] bytes;
+  } else {
+    ::munmap(bytes, mapped);
+  }
+}
 
 Loop::Loop(int index, std::shared_ptr<Shared> shared)
     : index_(index),
@@ -221,7 +241,7 @@ void Loop::close_all() {
 }
 
 Block Loop::take_block() {
-  if (blocks_.empty()) return Block(new char[kBlockBytes]);
+  if (blocks_.empty()) return map_block();
   Block block = std::move(blocks_.back());
   blocks_.pop_back();
   return block;

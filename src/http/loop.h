@@ -24,7 +24,14 @@ namespace kubiya::http {
 class Connection;
 
 inline constexpr std::size_t kBlockBytes = 8 * 1024;
-using Block = std::unique_ptr<char[]>;
+
+// Blocks come in pages of their own: one that is freed goes back to the system at once, where the
+// heap would keep it behind what a neighbour still holds.
+struct BlockDeleter {
+  std::size_t mapped = 0;  // bytes; 0: from the heap
+  void operator()(char* bytes) const;
+};
+using Block = std::unique_ptr<char[], BlockDeleter>;
 
 class Loop : public std::enable_shared_from_this<Loop> {
  public:
@@ -52,6 +59,8 @@ class Loop : public std::enable_shared_from_this<Loop> {
   bool draining() const { return draining_; }
   Mono now() const { return now_; }
   Mono refresh_now() { return now_ = std::chrono::steady_clock::now(); }
+  // With so many connections, memory kept by each for its next request adds up.
+  bool crowded() const { return connections_.size() > 1'000; }
   const HeadCache& heads() const { return heads_; }
   void count_request() { bump(requests_); }
   void count_refused() { bump(refused_); }

@@ -76,6 +76,7 @@ struct alignas(64) Loop {
   std::vector<std::vector<JobPtr>> waiting;  // by issuer: for its keys
   std::size_t waiting_count = 0;
   std::size_t budget;
+  bool turn_asked = false;
   Mono next_sweep{};
 };
 
@@ -162,12 +163,19 @@ class AuthenticatorImpl final : public Authenticator {
   void turn(int loop_index) override {
     Loop& loop = this->loop(loop_index);
     loop.budget = options_.cold_per_turn;
+    loop.turn_asked = false;
     const Mono now = clock_.mono();
     if (now < loop.next_sweep) return;
     loop.next_sweep = now + kSweepEvery;
     loop.memo.sweep(now);
     loop.good.sweep(now, kSweepSteps);
     loop.bad.sweep(now, kSweepSteps);
+  }
+
+  bool needs_turn(int loop_index) override {
+    Loop& loop = this->loop(loop_index);
+    if (loop.turn_asked || loop.budget == options_.cold_per_turn) return false;
+    return loop.turn_asked = true;
   }
 
   void tick() override {

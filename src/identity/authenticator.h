@@ -49,7 +49,7 @@ struct AuthenticatorOptions {
   std::optional<Secret> shared_key;    // KUBIYA_API_KEY of the server
   std::size_t cache_entries = 10'000;  // per loop
   std::chrono::seconds cache_seconds{60};
-  std::size_t cold_per_turn = 16;  // signature checks per loop turn
+  std::size_t cold_per_turn = 32;  // signature checks per loop turn; the rest waits in a queue
   int loops = 1;
 };
 
@@ -72,8 +72,10 @@ class Authenticator {
   using Post = std::function<void(std::function<void()>)>;
   virtual void later(const Presented& presented, int loop, Post post,
                      std::function<void(Verdict)> done) = 0;
-  // At the start of each loop turn or once per sweep: gives back the signature budget.
+  // Gives back the signature budget. For the loop to run once it has served what was ready: after
+  // a now() that made needs_turn() true (it says so once a turn), and with every sweep.
   virtual void turn(int loop) = 0;
+  virtual bool needs_turn(int loop) = 0;
   // About once a second, any one thread.
   virtual void tick() = 0;
   virtual const std::vector<std::unique_ptr<Issuer>>& issuers() const = 0;

@@ -31,13 +31,15 @@ struct CacheKey {
 
 // A set-associative cache: constant work for a look-up and for an eviction, no allocation on a
 // hit, memory taken as it fills. A full set gives up its expired, then its least recently used
-// entry. `Value` has a member `Mono deadline`.
+// entry, the latter only to what comes a second time: credentials that are used once, however
+// many, drive nobody out. `Value` has a member `Mono deadline`.
 template <class Value>
 class DigestCache {
  public:
   // Holds at most `entries`, rounded down to whole sets; at least one set unless 0.
   explicit DigestCache(std::size_t entries)
-      : sets_(entries == 0 ? 0 : std::max<std::size_t>(1, entries / kWays)) {}
+      : sets_(entries == 0 ? 0 : std::max<std::size_t>(1, entries / kWays)),
+        seen_(sets_.size() * kWays) {}
 
   Value* find(const CacheKey& key, Mono now) {
     if (sets_.empty()) return nullptr;
@@ -67,6 +69,8 @@ class DigestCache {
       }
       if (rank(slot, now) < rank(*best, now)) best = &slot;
     }
+    const bool alive = rank(*best, now) != 0 && best->key != key;
+    if (alive && !came_before(key)) return;
     if (!best->used) ++size_;
     *best = Slot{key, ++uses_, std::move(value)};
   }
@@ -108,6 +112,12 @@ class DigestCache {
     std::memcpy(&bits, key.digest.data(), sizeof bits);
     return bits % sets_.size();
   }
+  // True when the last of those that share its place was the same one.
+  bool came_before(const CacheKey& key) {
+    std::uint32_t parts[2] = {};  // of other bytes than index() takes
+    std::memcpy(parts, key.digest.data() + sizeof(std::uint64_t), sizeof parts);
+    return std::exchange(seen_[parts[0] % seen_.size()], parts[1]) == parts[1];
+  }
   static std::uint64_t rank(const Slot& slot, Mono now) {
     return slot.used && now < slot.value.deadline ? slot.used : 0;
   }
@@ -117,6 +127,7 @@ class DigestCache {
   }
 
   std::vector<std::unique_ptr<Set>> sets_;
+  std::vector<std::uint32_t> seen_;
   std::uint64_t uses_ = 0;
   std::size_t cursor_ = 0;
   std::size_t size_ = 0;

@@ -125,13 +125,18 @@ void Endpoint::authenticate(const ExchangePtr& x, std::string_view argument_key)
     }
   }
   const identity::Presented what = presented(x->request, x->headers, argument_key);
-  if (auto verdict = services_.authenticator.now(what, x->request.loop)) {
+  const int loop = x->request.loop;
+  auto verdict = services_.authenticator.now(what, loop);
+  if (services_.authenticator.needs_turn(loop)) {
+    x->post([this, loop] { services_.authenticator.turn(loop); });
+  }
+  if (verdict) {
     return authenticated(x, std::move(*verdict), argument_key);
   }
   services_.authenticator.later(
       what, x->request.loop, [x](std::function<void()> work) { x->post(std::move(work)); },
-      [this, x, argument_key](identity::Verdict verdict) {
-        authenticated(x, std::move(verdict), argument_key);
+      [this, x, argument_key](identity::Verdict late) {
+        authenticated(x, std::move(late), argument_key);
       });
 }
 
