@@ -33,9 +33,9 @@ struct ServerAuthOptions {
   std::vector<std::string> required_scopes = {};
   std::string audience = {};  // empty: the server's own URL
   std::string host = "localhost";
-  std::uint16_t port = 8000;  // 0 picks a free one
+  std::uint16_t port = 8000;  // 0 picks a free one and needs the setting public_url
   std::string data_dir = "./data";
-  // Any further key of docs/configuration.md: {"server.tls.certificate", "/etc/…"}.
+  // Any further key of docs/configuration.md: {"server.tls_cert", "/etc/…"}.
   std::vector<std::pair<std::string, std::string>> settings = {};
 };
 
@@ -57,8 +57,8 @@ struct ToolDefinition {
 };
 
 struct ToolReply {
-  std::string json = "{}";  // an object, fitting the output schema
-  std::string text = {};    // for people and models
+  std::string json = "{}";  // an object; fits the output schema unless `failed`
+  std::string text = {};    // for people and models; what is not UTF-8 becomes U+FFFD
   bool failed = false;
 };
 
@@ -77,18 +77,20 @@ class McpServer {
  public:
   McpServer(McpServer&&) noexcept;
   McpServer& operator=(McpServer&&) noexcept;
-  ~McpServer();  // stops
+  ~McpServer();  // stops; not inside one of its own handlers
 
-  // Before start() or run().
+  // Before start() or run(). Refused: a name that is taken, by the server's own tools too.
   Status add_tool(ToolDefinition tool, ToolHandler handler);
 
   // Serves until SIGTERM or SIGINT; returns the exit status for main. Prints one line to stderr
   // when it cannot start. Takes over these signals and SIGHUP for the whole process.
   int run();
 
-  // The same in the background, without touching signals.
+  // The same in the background, without touching signals. `log.level` counts for the process.
   Status start();
-  std::uint16_t port() const;  // 0 before start()
+  std::uint16_t port() const;  // 0 unless started
+  // Ends what start() began, any thread. Called by a handler it returns at once, and the server
+  // stops when its requests have been answered.
   void stop();
 
  private:
@@ -98,7 +100,8 @@ class McpServer {
   std::unique_ptr<Impl> impl_;
 };
 
-// Checks nothing yet: start() and run() report what is wrong with the options.
+// Checks nothing yet: the first of add_tool(), start() and run() reports an unknown
+// auth_server_type, start() and run() whatever else is wrong with the options.
 McpServer create_mcp_server_auth(ServerAuthOptions options);
 
 }  // namespace kubiya
