@@ -32,6 +32,15 @@ Result<> check_text(std::string_view option, std::string_view value) {
               std::string(option) + ": allowed: 1 to 128 bytes without control characters");
 }
 
+// A scope-token of RFC 6749 §3.3; one that looks like a flag was meant as one.
+Result<> check_scope(std::string_view scope) {
+  const bool token = std::all_of(scope.begin(), scope.end(), [](char c) {
+    return c > 0x20 && c < 0x7F && c != '"' && c != '\\';
+  });
+  if (!scope.empty() && scope.size() <= 128 && token && scope.front() != '-') return {};
+  return fail(Code::invalid, "--scopes: " + printable(scope, 128) + " is not the name of a scope");
+}
+
 Result<> check(const KeyCreate& command) {
   TRY_VOID(check_text("--user", command.user));
   if (!command.name.empty()) TRY_VOID(check_text("--name", command.name));
@@ -39,14 +48,15 @@ Result<> check(const KeyCreate& command) {
   if (command.scopes.empty()) {
     return fail(Code::invalid, "--scopes: give at least one (read, write, execute, admin)");
   }
-  for (const std::string& scope : command.scopes) TRY_VOID(check_text("--scopes", scope));
+  for (const std::string& scope : command.scopes) TRY_VOID(check_scope(scope));
   return {};
 }
 
 // Not refused: an application's own tools may ask for scopes that this program does not know.
-void warn_of_unknown_scopes(const std::vector<std::string>& scopes) {
+void warn_of_unknown_scopes(const std::vector<std::string>& scopes,
+                            const policy::ScopeRules& rules) {
   Scopes known({"read", "write", "execute", "admin"});
-  for (const auto& rule : policy::ScopeRules::defaults().rules) known.add(rule.presented);
+  for (const auto& rule : rules.rules) known.add(rule.presented);
   for (const std::string& scope : scopes) {
     if (known.has(scope)) continue;
     fmt::print(stderr, "Note: no tool of this server asks for the scope {}.\n", scope);
@@ -78,7 +88,7 @@ Result<> create(const KeyCreate& command) {
     TRY_VOID(keys.revoke(row.id, now));
     return fail(recorded.error());
   }
-  warn_of_unknown_scopes(command.scopes);
+  warn_of_unknown_scopes(command.scopes, config.identity.scope_rules);
   fmt::print("{}\n", key.key.reveal());
   fmt::print(stderr, "Key {} of {} for {}, scopes {}, expires {}. It is shown this once.\n", row.id,
              row.owner, row.name, row.scopes,

@@ -23,6 +23,12 @@ void add_config_file(CLI::App& command, cli::Installation& where) {
       ->type_name("FILE");
 }
 
+// A list takes every word up to the next flag, and a flag in the place of its first word is one
+// that the list was meant to stop at.
+std::string no_flag(const std::string& word) {
+  return word.starts_with('-') ? word + " stands where a value belongs" : std::string();
+}
+
 // --config and every flag of `serve`, from the one table.
 void add_configuration(CLI::App& command, cli::Installation& where) {
   add_config_file(command, where);
@@ -40,6 +46,7 @@ void add_configuration(CLI::App& command, cli::Installation& where) {
               },
               flag.description)
           ->expected(1, -1)
+          ->check(no_flag, "")
           ->type_name("NAME...");
     } else {
       command
@@ -129,6 +136,7 @@ void add_key(CLI::App& app, Chosen& chosen) {
   command->add_option("--scopes", create.scopes, "What it may do: read write execute admin")
       ->required()
       ->expected(1, -1)
+      ->check(no_flag, "")
       ->delimiter(',');
   command->add_option("--expires", create.expires, "Lifetime such as 90d or 12h, or never")
       ->capture_default_str();

@@ -136,6 +136,9 @@ void JournalImpl::refused(const RefusedCall& call, int loop) {
     record.claimed_subject = call.claimed_subject;
     record.operation = call.operation;
     record.target = call.target;
+    if (call.arguments != nullptr) {
+      record.args = argument_digest(digest_key_.reveal(), *call.arguments);
+    }
     record.decision = "refused";
     record.reason = call.reason;
     record.detail = call.detail;
@@ -151,10 +154,11 @@ Record JournalImpl::outcome_record(std::string_view kind, const Ticket& ticket,
   record.request_id = ticket.request_id_;
   record.operation = ticket.operation_;
   record.target = outcome.target.empty() ? ticket.target_ : outcome.target;
+  record.digest = outcome.digest;
   record.reason = outcome.reason;
   record.run_id = outcome.run_id;
   record.outcome = outcome.ok ? "ok" : "error";
-  if (!outcome.ok) record.code = to_string(outcome.code);
+  if (!outcome.ok && outcome.code) record.code = to_string(*outcome.code);
   if (ticket.sequence_ > 0) record.intent = ticket.sequence_;
   record.latency_us = microseconds(ticket.begun_, clock_.mono());
   return record;
@@ -184,7 +188,7 @@ void JournalImpl::finish(const Ticket& ticket, const Outcome& outcome, int loop)
     counted.operation = *ticket.counted_operation_;
     counted.decision = "allowed";
     counted.outcome = outcome.ok ? "ok" : "error";
-    if (!outcome.ok) counted.code = to_string(outcome.code);
+    if (!outcome.ok && outcome.code) counted.code = to_string(*outcome.code);
     counted.reason = outcome.reason;
     notes.count(counted, clock_.wall());
   });
@@ -198,6 +202,7 @@ void JournalImpl::run_finished(const RunEnd& end, Recorded recorded) {
   record.subject = end.subject;
   record.key = end.key_fingerprint;
   record.target = end.workflow;
+  record.digest = end.digest;
   record.run_id = end.run_id;
   record.outcome = end.status;
   record.detail = end.detail;

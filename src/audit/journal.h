@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -68,11 +69,12 @@ class DurableTicket : public Ticket {
 };
 
 struct Outcome {
-  Code code = Code::internal;  // meaningful when !ok
+  std::optional<Code> code;  // of an error; a call that did its work and ended badly has none
   bool ok = false;
-  std::string reason;  // machine word: "done", "unknown_workflow", …
-  std::string run_id;  // when there is one
-  std::string target;  // overrides the intent's when not empty
+  std::string reason;       // machine word: "done", "unknown_workflow", …
+  std::string run_id;       // when there is one
+  std::string target;       // overrides the intent's when not empty
+  std::string digest = {};  // SHA-256 of the definition stored or run, hex; when there is one
 };
 
 // A refusal before there was a principal or a permit.
@@ -80,12 +82,13 @@ struct RefusedCall {
   std::string request_id;
   std::string peer;
   std::string era;
-  std::string operation;  // when known
+  std::string operation;  // when known; of a closed list, as calls are counted by it
   std::string target;
-  PrincipalPtr principal;       // null when nobody was verified
-  std::string claimed_issuer;   // unverified, escaped; for the reader only
-  std::string claimed_subject;  // likewise
-  std::string reason;           // machine word: "token_expired", "insufficient_scope", …
+  const json::object* arguments = nullptr;  // read during the call only; kept as a keyed digest
+  PrincipalPtr principal;                   // null when nobody was verified
+  std::string claimed_issuer;               // unverified, escaped; for the reader only
+  std::string claimed_subject;              // likewise
+  std::string reason;  // machine word: "token_expired", "insufficient_scope", …
   std::string detail;
   int status = 0;
 };
@@ -129,6 +132,7 @@ class Journal {
   struct RunEnd {
     std::string run_id, workflow, tenant, issuer, subject, key_fingerprint, request_id, status,
         detail;
+    std::string digest = {};  // of the definition that ran
   };
   virtual void run_finished(const RunEnd& end, Recorded recorded) = 0;
   // Free-form events of the server itself: started, recovered, stopping, key_created ….

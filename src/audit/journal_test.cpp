@@ -64,6 +64,31 @@ TEST_F(JournalTest, RecordsTheIntentBeforeItAnswersAndTheOutcomeAfter) {
   EXPECT_EQ(outcomes[0].request_id, "req-1");
 }
 
+TEST_F(JournalTest, TellsWhichDefinitionRanAndWhyACallFailedOnlyWhenItDid) {
+  const auto journal = open_on(options(directory_), clock_, files_);
+  const auto ticket = begin_and_wait(*journal, "req-1", "");
+  Outcome ended_badly;
+  ended_badly.reason = "failed";
+  ended_badly.target = "deploy";
+  ended_badly.digest = "d1";
+  journal->finish(*ticket, ended_badly, [](Result<>) {});
+  Journal::RunEnd end;
+  end.run_id = "run-1";
+  end.status = "failed";
+  end.digest = "d1";
+  journal->run_finished(end, [](Result<>) {});
+  ASSERT_TRUE(journal->sync());
+  const auto outcomes = records_of(directory_, "outcome");
+  ASSERT_EQ(outcomes.size(), 1u);
+  EXPECT_EQ(outcomes[0].target, "deploy");
+  EXPECT_EQ(outcomes[0].digest, "d1");
+  EXPECT_EQ(outcomes[0].outcome, "error");
+  EXPECT_EQ(outcomes[0].code, "");
+  const auto ends = records_of(directory_, "run_finished");
+  ASSERT_EQ(ends.size(), 1u);
+  EXPECT_EQ(ends[0].digest, "d1");
+}
+
 TEST_F(JournalTest, SharesOneSyncAmongConcurrentIntents) {
   const auto journal = open_on(options(directory_), clock_, files_);
   constexpr int kCalls = 400;

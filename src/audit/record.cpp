@@ -39,6 +39,7 @@ constexpr std::array kMembers = {
     Member{"claimed_subject", &Record::claimed_subject, 256},
     Member{"operation", &Record::operation, 128},
     Member{"target", &Record::target, 256},
+    Member{"digest", &Record::digest, 64},
     Member{"args", &Record::args, 64},
     Member{"decision", &Record::decision, 16},
     Member{"reason", &Record::reason, 64},

@@ -40,6 +40,7 @@ struct Record {
   std::string claimed_subject;
   std::string operation;
   std::string target;
+  std::string digest;    // SHA-256 of a workflow definition, 64 hex digits
   std::string args;      // keyed digest, 64 hex digits
   std::string decision;  // allowed | refused
   std::string reason;

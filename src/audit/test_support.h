@@ -91,7 +91,7 @@ inline Result<DurableTicket> begin_and_wait(Journal& journal, const std::string&
 }
 
 // Writes through to the real disk and fails as told. Thread-safe.
-class FaultyFiles final : public Files {
+class FaultyFiles : public Files {
  public:
   std::atomic<int> syncs{0};
   std::atomic<int> writes{0};

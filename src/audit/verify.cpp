@@ -22,8 +22,8 @@ struct Place {
 
 class Verification {
  public:
-  Verification(std::string directory, const NoteVerifier& verifier)
-      : directory_(std::move(directory)), verifier_(verifier) {}
+  Verification(Files& files, std::string directory, const NoteVerifier& verifier)
+      : files_(files), directory_(std::move(directory)), verifier_(verifier) {}
 
   void add_anchor(const Checkpoint& checkpoint) { expect(checkpoint, "the anchored checkpoint"); }
 
@@ -57,11 +57,12 @@ class Verification {
     }
   }
 
-  // The files are read before the segments, so a running server can only be ahead of them.
+  // In the order opposite to the one a running server writes them in (records, checkpoints.log,
+  // checkpoint), so that what is read later can only be ahead.
   void read_checkpoints() {
     if (report_.fault) return;
-    const auto history = real_files().read(history_path(directory_));
-    const auto latest = real_files().read(checkpoint_path(directory_));
+    const auto latest = files_.read(checkpoint_path(directory_));
+    const auto history = files_.read(history_path(directory_));
     if (!latest) return blame("the file checkpoint is missing");
     if (!history) return blame("the file checkpoints.log is missing");
     std::uint64_t number = 0;
@@ -92,7 +93,7 @@ class Verification {
 
   // The stored leaf of the last signed record can show, never hide, damage there.
   void read_hint() {
-    const auto text = real_files().read(state_path(directory_));
+    const auto text = files_.read(state_path(directory_));
     if (!text) return;
     auto state = parse_state(*text, verifier_);
     if (state && state->frontier.size() > 0) hint_ = std::move(*state);
@@ -215,6 +216,7 @@ class Verification {
     report_.unsigned_records = size() - signed_size;
   }
 
+  Files& files_;
   std::string directory_;
   const NoteVerifier& verifier_;
   VerifyReport report_;
@@ -233,9 +235,9 @@ class Verification {
 }  // namespace
 
 Result<VerifyReport> verify_directory(const std::string& directory, std::string_view public_key,
-                                      std::optional<std::string_view> anchored) {
+                                      std::optional<std::string_view> anchored, Files& files) {
   const NoteVerifier verifier = TRY(NoteVerifier::parse(public_key));
-  Verification verification(directory, verifier);
+  Verification verification(files, directory, verifier);
   if (anchored) {
     auto checkpoint = verifier.open(*anchored);
     if (!checkpoint) return fail(Code::invalid, "the anchor: " + checkpoint.error().message);

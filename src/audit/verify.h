@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "audit/checkpoint.h"
+#include "audit/files.h"
 #include "base/result.h"
 
 namespace kubiya::audit {
@@ -40,7 +41,8 @@ struct VerifyReport {
 // a checkpoint note kept elsewhere; without it a rollback of everything, checkpoints
 // included, cannot be seen. Code::invalid for a malformed key or anchor, otherwise a report.
 Result<VerifyReport> verify_directory(const std::string& directory, std::string_view public_key,
-                                      std::optional<std::string_view> anchored = std::nullopt);
+                                      std::optional<std::string_view> anchored = std::nullopt,
+                                      Files& files = real_files());
 
 // A bundle a stranger can check: every record about the run, each with its inclusion
 // proof against the last checkpoint. Code::not_found when no signed record names the run.

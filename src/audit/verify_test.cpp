@@ -77,6 +77,32 @@ TEST_F(VerifyTest, FindsNothingWrongWithAnUntouchedJournal) {
   EXPECT_GE(report.checkpoints, 10u);
 }
 
+// A disk on which a running server gets a record and its checkpoint in between any two reads.
+class MovingFiles final : public FaultyFiles {
+ public:
+  explicit MovingFiles(Journal& journal) : journal_(journal) {}
+  Result<std::string> read(const std::string& path, std::uint64_t offset) override {
+    auto text = FaultyFiles::read(path, offset);
+    EXPECT_TRUE(begin_and_wait(journal_, "meanwhile"));
+    EXPECT_TRUE(journal_.sync());
+    return text;
+  }
+
+ private:
+  Journal& journal_;
+};
+
+TEST_F(VerifyTest, FindsNothingWrongWhileAServerWrites) {
+  const auto journal = JournalImpl::open(options_, clock_, real_files());
+  ASSERT_TRUE(journal) << journal.error().message;
+  MovingFiles files(**journal);
+  for (int round = 0; round < 5; ++round) {
+    const auto report = verify_directory(directory_.path(), key_, std::nullopt, files);
+    ASSERT_TRUE(report) << report.error().message;
+    EXPECT_TRUE(report->ok()) << round << ": " << report->fault->what;
+  }
+}
+
 TEST_F(VerifyTest, NamesTheRecordInWhichOneByteWasFlipped) {
   std::mt19937 random(1);
   for (std::uint64_t n = 0; n < kRecords; ++n) {

@@ -32,6 +32,7 @@ steps:
   ASSERT_EQ(journal.ends().size(), 1u);
   EXPECT_EQ(journal.ends()[0].run_id, done.run.id);
   EXPECT_EQ(journal.ends()[0].status, "finished");
+  EXPECT_EQ(journal.ends()[0].digest, "digest");
 }
 
 TEST_F(EngineTest, FailsTheRunWhenAStepFailsAndCancelsWhatDependsOnIt) {

@@ -65,7 +65,7 @@ void remove_run_directories(const std::string& path) {
 
 audit::Journal::RunEnd end_of(const store::RunRow& run) {
   return {run.id,         run.workflow, run.tenant, run.issuer, run.subject, run.key_fingerprint,
-          run.request_id, run.status,   run.reason};
+          run.request_id, run.status,   run.reason, run.digest};
 }
 
 }  // namespace

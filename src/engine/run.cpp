@@ -246,7 +246,7 @@ void Run::finish_as(RunStatus status, std::string reason) {
 
 void Run::told_final(const std::string& status, const std::string& reason) {
   host_.journal.run_finished({row_.id, row_.workflow, row_.tenant, row_.issuer, row_.subject,
-                              row_.key_fingerprint, row_.request_id, status, reason},
+                              row_.key_fingerprint, row_.request_id, status, reason, row_.digest},
                              [store = host_.store, id = row_.id](const Result<>& recorded) mutable {
                                if (recorded) store.set_audited(id);
                              });

@@ -33,9 +33,11 @@ audit::Outcome outcome_of(const Result<tools::ToolResult>& result) {
   if (result) {
     outcome.reason = result->reason;
     outcome.run_id = result->run_id;
+    outcome.target = result->target;
+    outcome.digest = result->digest;
   } else {
     outcome.code = result.error().code;
-    outcome.reason = std::string(to_string(result.error().code));
+    outcome.reason = to_string(result.error().code);
   }
   return outcome;
 }

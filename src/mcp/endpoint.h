@@ -91,6 +91,7 @@ class Endpoint final : public http::Handler {
   audit::Intent intent(const Exchange& x, const tools::Tool& tool,
                        const json::object& arguments) const;
   audit::RefusedCall refusal(const Exchange& x, std::string_view reason, int status) const;
+  void describe_asked(audit::RefusedCall& call, const Exchange& x) const;
   identity::Presented presented(const http::Request& request, const Headers& headers,
                                 std::string_view argument_key) const;
   bool is_open_method(std::string_view method) const;

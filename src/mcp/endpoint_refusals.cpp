@@ -1,12 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The side roads of the endpoint: refusals, documents, and what every answer shares.
+#include <algorithm>
+#include <array>
+
 #include "base/encoding.h"
 #include "mcp/endpoint.h"
 
 namespace kubiya::mcp {
 
 using identity::Mode;
+
+namespace {
+
+bool is_served(std::string_view method) {
+  static constexpr std::array<std::string_view, 7> kMethods{"tools/call",
+                                                            "tools/list",
+                                                            "server/discover",
+                                                            "initialize",
+                                                            "ping",
+                                                            "notifications/initialized",
+                                                            "notifications/cancelled"};
+  return std::find(kMethods.begin(), kMethods.end(), method) != kMethods.end();
+}
+
+std::string target_of(const tools::Tool& tool, const json::object& arguments) {
+  const std::string& argument = tool.spec().target_argument;
+  if (argument.empty()) return {};
+  return printable(find_string(arguments, argument).value_or(""), 128);
+}
+
+}  // namespace
 
 // A large body is read only for a caller who is somebody.
 void Endpoint::admit(const http::Request& head, Admission decide) {
@@ -106,9 +130,7 @@ audit::Intent Endpoint::intent(const Exchange& x, const tools::Tool& tool,
   what.request_id = x.request_id;
   what.peer = x.request.peer;
   what.era = x.message.version;
-  if (!tool.spec().target_argument.empty()) {
-    what.target = printable(find_string(arguments, tool.spec().target_argument).value_or(""), 128);
-  }
+  what.target = target_of(tool, arguments);
   what.arguments = &arguments;
   return what;
 }
@@ -118,11 +140,29 @@ audit::RefusedCall Endpoint::refusal(const Exchange& x, std::string_view reason,
   call.request_id = x.request_id;
   call.peer = x.request.peer;
   call.era = x.message.version;
-  call.operation = x.tool.empty() ? printable(x.message.method) : x.tool;
+  call.operation = x.tool;
+  if (x.received) describe_asked(call, x);
   call.principal = x.principal;
   call.reason = reason;
   call.status = status;
   return call;
+}
+
+// What was asked for. The operation is one of ours or "*": a stranger who makes up names must not
+// fill the table in which refusals are counted.
+void Endpoint::describe_asked(audit::RefusedCall& call, const Exchange& x) const {
+  const Message& message = x.message;
+  const bool known = is_served(message.method);
+  call.operation = known ? message.method : "*";
+  if (!known) call.target = printable(message.method, 128);
+  if (message.method != "tools/call" || message.params == nullptr) return;
+  const std::string_view name = find_string(*message.params, "name").value_or("");
+  call.target = printable(name, 128);
+  call.arguments = find_object(*message.params, "arguments");
+  const tools::Tool* tool = services_.registry.find(name);
+  if (tool == nullptr) return;
+  call.operation = tool->operation().name;
+  call.target = call.arguments != nullptr ? target_of(*tool, *call.arguments) : "";
 }
 
 identity::Presented Endpoint::presented(const http::Request& request, const Headers& headers,

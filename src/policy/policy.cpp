@@ -14,9 +14,10 @@ ScopeRules ScopeRules::defaults() {
 
 Scopes ScopeRules::expand(const Scopes& presented) const {
   Scopes out = presented;
-  for (const auto& name : presented.names()) {
+  for (std::size_t before = 0; before != out.names().size();) {
+    before = out.names().size();
     for (const auto& rule : rules) {
-      if (rule.presented != name) continue;
+      if (!out.has(rule.presented)) continue;
       for (const auto& granted : rule.grants) out.add(granted);
     }
   }

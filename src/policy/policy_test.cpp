@@ -48,6 +48,15 @@ TEST(Policy, RefusesToActWithoutTheCallersKey) {
   EXPECT_TRUE(Policy({}).decide(caller({"read"}, false), kList));
 }
 
+TEST(ScopeRules, FollowWhatIsGrantedToTheEnd) {
+  auto rules = ScopeRules::defaults();
+  rules.rules.push_back({"ops-team", {"admin"}});
+  rules.rules.insert(rules.rules.begin(), {"on-call", {"ops-team"}});
+  rules.rules.push_back({"admin", {"ops-team"}});  // a circle
+  EXPECT_EQ(rules.expand({"on-call"}).text(), "admin execute on-call ops-team read write");
+  EXPECT_EQ(rules.expand({"read"}).text(), "read");
+}
+
 TEST(ScopeRules, ExpandSpellingsAndHierarchyButNoWildcards) {
   const auto rules = ScopeRules::defaults();
   EXPECT_TRUE(rules.expand({"admin"}).has_all({"read", "write", "execute", "admin"}));

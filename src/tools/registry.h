@@ -26,7 +26,9 @@ namespace kubiya::tools {
 struct ToolResult {
   std::string structured = "{}";  // JSON text of an object
   std::string text;
-  std::string run_id;  // for the audit record
+  std::string run_id;  // these three for the audit record, when there is one
+  std::string target;  // what was acted on, unless an argument names it
+  std::string digest;  // SHA-256 of the workflow definition, hex
   std::string reason = "done";
   bool failed = false;  // the operation was carried out and what it ran did not succeed
 };

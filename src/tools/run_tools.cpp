@@ -86,7 +86,9 @@ Result<ToolResult> execution_answer(const Services& services, const engine::Star
   shown.view["existing"] = started.existed;
   const std::string status = shown.run.status;
   const bool failed = ended_badly(shown.run);
+  const std::string digest = shown.run.digest;
   ToolResult result = std::move(shown).result();
+  result.digest = digest;
   result.failed = failed;
   result.reason = status;
   if (status == "queued" || status == "running") {

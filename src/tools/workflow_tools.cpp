@@ -52,6 +52,8 @@ ToolResult stored(const store::WorkflowRow& row, std::string_view what) {
   ToolResult result;
   result.structured = to_json(workflow_summary(row));
   result.text = fmt::format("Workflow {} {} (version {}).", row.name, what, row.version);
+  result.target = row.name;
+  result.digest = row.digest;
   return result;
 }
 
