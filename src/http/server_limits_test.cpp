@@ -135,7 +135,13 @@ TEST(Admission, DoesNotLiftTheBodyLimit) {
   Wire chunked(server->port());
   chunked.send(kChunked + "5dc\r\n" + std::string(1'500, 'x') + "\r\n1f5\r\n");
   EXPECT_EQ(status_of_text(chunked.read_all()), 413);
-  EXPECT_EQ(handler.asked, 2);
+  for (const std::string_view size : {"7d1", "fffffffffffffff"}) {
+    Wire first(server->port());
+    first.send(kChunked + std::string(size) + "\r\n");
+    first.send(std::string(2'001, 'x'));
+    EXPECT_EQ(status_of_text(first.read_all()), 413) << size;
+  }
+  EXPECT_EQ(handler.asked, 4);
   EXPECT_EQ(handler.handled, 0);
 }
 
