@@ -61,6 +61,8 @@ class Endpoint final : public http::Handler {
   void admit(const http::Request& head, Admission decide) override;
   // About four times a second on each loop.
   void sweep(int loop);
+  // Hands over what the loops have gathered for the log, once they have ended.
+  void flush();
 
  private:
   // The stops, in order.

@@ -31,6 +31,10 @@ void Endpoint::sweep(int loop) {
   log_.flush(loop);
 }
 
+void Endpoint::flush() {
+  for (int loop = 0; loop < options_.loops; ++loop) log_.flush(loop);
+}
+
 void Endpoint::send(const ExchangePtr& x, http::Response response, std::string_view reason) {
   const int status = response.status;
   x->answer(std::move(response));
