@@ -201,6 +201,42 @@ TEST(Timeouts, CloseIdleConnectionsSilently) {
   EXPECT_TRUE(wire.closed_by_peer());
 }
 
+Response large_response() {
+  Response response;
+  response.body.assign(16 * 1024 * 1024, 'x');
+  return response;
+}
+
+TEST(Timeouts, AnIdleConnectionIsNotOneThatStillDelivers) {
+  FunctionHandler handler(
+      [](const Request&, Responder responder) { responder.send(large_response()); });
+  ServerOptions options;
+  options.limits.idle = milliseconds(100);
+  const auto server = start_server(handler, options);
+  Wire wire(server->port(), 4096);
+  wire.send(kGet);
+  EXPECT_EQ(status_of_text(wire.read_until("\r\n\r\n")), 200);
+  std::this_thread::sleep_for(milliseconds(700));  // past the timeout and two sweeps
+  EXPECT_EQ(wire.read_all().size(), large_response().body.size());
+}
+
+TEST(Drain, ClosesAConnectionWhenItsLastAnswerIsDelivered) {
+  FunctionHandler handler(
+      [](const Request&, Responder responder) { responder.send(large_response()); });
+  Helpers helpers;
+  const auto server = start_server(handler);
+  Wire wire(server->port(), 4096);
+  wire.send(kGet);
+  EXPECT_EQ(status_of_text(wire.read_until("\r\n\r\n")), 200);
+  std::atomic<bool> drained{false};
+  helpers.run([&] {
+    server->drain(std::chrono::seconds(60));
+    drained = true;
+  });
+  EXPECT_EQ(wire.read_all().size(), large_response().body.size());
+  EXPECT_TRUE(eventually([&] { return drained.load(); }));
+}
+
 TEST(Timeouts, GiveBuffersBackAndStillAnswer) {
   FunctionHandler handler(echo);
   const auto server = start_server(handler);
