@@ -26,6 +26,18 @@ class Log(unittest.TestCase):
         self.assertEqual(lines(self.server)[-1]["message"], "stopped")
 
 
+    def test_a_stranger_with_a_large_body_leaves_a_line_and_a_record(self):
+        answer, _ = self.server.raw(b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer nonsense\r\n"
+                                    b"Content-Type: application/json\r\nContent-Length: 70000\r\n\r\n")
+        self.assertEqual(answer.split(b" ")[1], b"401", answer)
+        self.assertEqual(self.server.stop(), 0)
+        logged = [l for l in lines(self.server) if l.get("status") == 401]
+        self.assertEqual(len(logged), 1)
+        recorded = self.server.cli("audit", "list", "--json", "--decision", "refused").stdout.splitlines()
+        self.assertEqual([json.loads(r)["request_id"] for r in recorded], [logged[0]["request_id"]])
+        self.assertIn(logged[0]["request_id"].encode(), answer)
+
+
 class UnreadStderr(unittest.TestCase):
     def test_stops_neither_service_nor_shutdown(self):
         issuer = Issuer()
