@@ -66,6 +66,8 @@ class Built final : public Application {
   ~Built() override {
     stop();
     server_.reset();
+    // No loop writes any more, so what each has gathered is taken from here.
+    if (endpoint_) endpoint_->flush();
     workers_.reset();
     // What the last work recorded is answered through the endpoint, which is still there.
     if (journal_) (void)journal_->sync();
@@ -243,6 +245,7 @@ class Built final : public Application {
     return {ready, to_json(json::value(report))};
   }
 
+  log::Background logging_;  // first, so that it ends last
   Config config_;
   const SystemClock clock_;
   DataLock lock_;
@@ -304,6 +307,7 @@ int serve(const Config& config, const ServeHooks& hooks) {
   const sigset_t signals = served_signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   log::set_level(config.log_level);
+  const log::Background logging;
 
   auto application = Application::open(config, hooks);
   if (!application) {
@@ -331,6 +335,8 @@ int serve(const Config& config, const ServeHooks& hooks) {
   }
   log::info("stopping");
   (*application)->stop();
+  application->reset();
+  log::info("stopped");
   return 0;
 }
 

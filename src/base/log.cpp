@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/log.h"
 
+#include <limits.h>
+#include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <csignal>
+#include <mutex>
+#include <thread>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -31,6 +40,119 @@ std::string_view name_of(Level level) {
       return "off";
   }
   return "off";
+}
+
+// Without a thread of its own: commands, and what is said before the server starts.
+void write_all(std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t wrote = ::write(STDERR_FILENO, text.data(), text.size());
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0) return;  // A log that cannot be written must not stop the service.
+    text.remove_prefix(static_cast<std::size_t>(wrote));
+  }
+}
+
+// What may be written at once when poll() says that there is room: a pipe takes PIPE_BUF bytes
+// then. Whole lines where they fit, because others may write to the same pipe.
+std::string_view next_piece(std::string_view text) {
+  const std::string_view piece = text.substr(0, PIPE_BUF);
+  const std::size_t line_end = piece.rfind('\n');
+  return line_end == piece.npos ? piece : piece.substr(0, line_end + 1);
+}
+
+class Writer {
+ public:
+  void start() {
+    const std::lock_guard lock(mutex_);
+    if (users_++ != 0) return;
+    ++generation_;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    // Not joined: it may be stuck in a write for ever.
+    std::thread([this, mine = generation_] { run(mine); }).detach();
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  }
+
+  void stop() {
+    std::unique_lock lock(mutex_);
+    if (--users_ != 0) return;
+    wake_.notify_all();
+    idle_.wait_for(lock, kLastWrites,
+                   [this] { return pending_.empty() && lost_ == 0 && !writing_; });
+    pending_.clear();
+    ++generation_;
+    wake_.notify_all();
+  }
+
+  // False when there is no thread to take them.
+  bool take(std::string_view lines) {
+    const std::lock_guard lock(mutex_);
+    if (users_ == 0) return false;
+    if (pending_.size() + lines.size() > kBufferBytes) {
+      lost_ += std::count(lines.begin(), lines.end(), '\n');
+    } else {
+      pending_ += lines;
+    }
+    wake_.notify_one();
+    return true;
+  }
+
+ private:
+  static constexpr std::size_t kBufferBytes = 1024 * 1024;
+  static constexpr std::chrono::milliseconds kLastWrites{1'000};
+  static constexpr int kPatienceMs = 200;
+
+  void run(std::uint64_t mine) {
+    std::string batch;
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      wake_.wait(lock, [&] { return generation_ != mine || !pending_.empty() || lost_ != 0; });
+      if (generation_ != mine) return;
+      batch.swap(pending_);
+      if (const std::int64_t lost = std::exchange(lost_, 0); lost != 0) {
+        append_line(batch, Level::warn, "log lines lost: stderr was not read", {{"lines", lost}});
+      }
+      writing_ = true;
+      lock.unlock();
+      drain(batch, mine);
+      batch.clear();
+      lock.lock();
+      writing_ = false;
+      idle_.notify_all();
+    }
+  }
+
+  void drain(std::string_view text, std::uint64_t mine) {
+    while (!text.empty()) {
+      pollfd room{STDERR_FILENO, POLLOUT, 0};
+      const int ready = ::poll(&room, 1, kPatienceMs);
+      if (ready == 0) {
+        const std::lock_guard lock(mutex_);
+        if (generation_ != mine) return;
+        continue;
+      }
+      const std::string_view piece = next_piece(text);
+      const ssize_t wrote = ::write(STDERR_FILENO, piece.data(), piece.size());
+      if (wrote < 0 && errno != EINTR && errno != EAGAIN) return;
+      if (wrote > 0) text.remove_prefix(static_cast<std::size_t>(wrote));
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::condition_variable idle_;
+  std::string pending_;
+  std::int64_t lost_ = 0;
+  bool writing_ = false;
+  int users_ = 0;
+  std::uint64_t generation_ = 0;
+};
+
+// Never destroyed, because its thread is not waited for.
+Writer& writer() {
+  static Writer* const only = new Writer;
+  return *only;
 }
 
 void append_text(std::string& out, std::string_view text) {
@@ -73,17 +195,8 @@ void append_line(std::string& out, Level level, std::string_view message,
 }
 
 void flush_lines(std::string& lines) {
-  const char* data = lines.data();
-  std::size_t left = lines.size();
-  while (left != 0) {
-    const ssize_t wrote = ::write(STDERR_FILENO, data, left);
-    if (wrote < 0) {
-      if (errno == EINTR) continue;
-      break;  // A log that cannot be written must not stop the service.
-    }
-    data += wrote;
-    left -= static_cast<std::size_t>(wrote);
-  }
+  if (lines.empty()) return;
+  if (!writer().take(lines)) write_all(lines);
   lines.clear();
 }
 
@@ -93,5 +206,8 @@ void write(Level level, std::string_view message, std::initializer_list<LogField
   append_line(line, level, message, fields);
   flush_lines(line);
 }
+
+Background::Background() { writer().start(); }
+Background::~Background() { writer().stop(); }
 
 }  // namespace kubiya::log

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// JSON lines on stderr. One call is one line, written with one write(2) or, for
-// the per-request line, gathered per thread and flushed by the owner. Values are
-// escaped, so nothing a client sends can forge a line; a Secret cannot be passed.
+// JSON lines on stderr. One call is one line; per-request lines are gathered per thread
+// and flushed by the owner. Values are escaped, so nothing a client sends can forge a
+// line; a Secret cannot be passed.
 #pragma once
 
 #include <cstdint>
@@ -51,8 +51,19 @@ inline void error(std::string_view m, std::initializer_list<LogField> f = {}) {
 // Appends one line, newline included, to `out` without writing it.
 void append_line(std::string& out, Level level, std::string_view message,
                  std::initializer_list<LogField> fields);
-// Writes gathered lines to stderr.
+// Hands over gathered lines, newlines included, and clears them. Any thread.
 void flush_lines(std::string& lines);
+
+// While one exists, lines go through a bounded buffer to a thread of their own, so that a reader
+// of stderr who stalls stops nobody. Lines beyond the buffer are counted, and the count is
+// written when there is room again. The last one's end waits for the buffer, but not for long.
+class Background {
+ public:
+  Background();
+  ~Background();
+  Background(const Background&) = delete;
+  Background& operator=(const Background&) = delete;
+};
 
 }  // namespace log
 }  // namespace kubiya

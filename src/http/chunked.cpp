@@ -19,6 +19,9 @@ int hex_digit(char c) {
 
 ChunkedDecoder::Step ChunkedDecoder::feed(std::string_view in, std::string& out,
                                           std::size_t bytes_max) {
+  const std::size_t room = bytes_max - std::min(bytes_max, out.size());
+  const bool announced = expect_ == Expect::size_lf || expect_ == Expect::data;
+  if (announced && left_ > room) return {State::too_large, 0};
   std::size_t at = 0;
   while (expect_ != Expect::end && at < in.size()) {
     if (expect_ == Expect::data) {

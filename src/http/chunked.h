@@ -22,8 +22,8 @@ class ChunkedDecoder {
   };
 
   // Appends decoded bytes of `in` to `out`, which never grows past `bytes_max`
-  // (too_large is told as soon as a chunk size announces more; feeding the rest with a
-  // larger `bytes_max` goes on from there).
+  // (too_large is told as soon as a chunk size announces more, and by every call after that
+  // until `bytes_max` has room for the whole chunk; feeding the rest then goes on from there).
   Step feed(std::string_view in, std::string& out, std::size_t bytes_max);
 
  private:

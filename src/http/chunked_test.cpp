@@ -91,5 +91,16 @@ TEST(ChunkedDecoder, GoesOnAfterTooLargeWhenTheLimitIsRaised) {
   EXPECT_EQ(out, "abcdef");
 }
 
+TEST(ChunkedDecoder, TellsTooLargeAgainUntilTheLimitIsRaisedFarEnough) {
+  for (const std::string_view size : {"6\r\n", "fffffffffffffff\r\n"}) {
+    ChunkedDecoder decoder;
+    std::string out;
+    ASSERT_EQ(decoder.feed(size, out, 1).state, State::too_large);
+    EXPECT_EQ(decoder.feed("\n", out, 5).state, State::too_large);
+    EXPECT_EQ(decoder.feed("\nabcdef", out, 5).state, State::too_large);
+    EXPECT_EQ(out, "");
+  }
+}
+
 }  // namespace
 }  // namespace kubiya::http

@@ -189,7 +189,7 @@ void Connection::on_written(ErrorCode error, std::size_t count) {
   if (phase_ == Phase::closed) return;
   // cancel() is for the idle read and happens only while nothing is written.
   if (error) return close();
-  write_progress_ = loop_->now();
+  write_progress_ = loop_->refresh_now();
   sent_ += count;
   if (sent_ < sending_.size()) {
     publish_backlog();
@@ -200,6 +200,7 @@ void Connection::on_written(ErrorCode error, std::size_t count) {
   if (sending_.capacity() > kOutputKept || loop_->crowded()) std::string().swap(sending_);
   if (out_.empty() && loop_->crowded()) std::string().swap(out_);
   sent_ = 0;
+  if (phase_ == Phase::idle) since_ = loop_->now();
   publish_backlog();
   if (!out_.empty()) return flush();
   pump();
@@ -253,8 +254,9 @@ void Connection::sweep(Mono now) {
       if (spent > limits.tls_handshake) close();
       return;
     case Phase::idle:
+      if (writing_) return;
       if (spent > limits.idle) return close();
-      if (spent > kHoldBuffers && in_.data && !writing_ && reading_ == Reading::input) {
+      if (spent > kHoldBuffers && in_.data && reading_ == Reading::input) {
         release_asked_ = true;
         transport_.cancel();
       }

@@ -51,6 +51,7 @@ void Connection::pump() {
   if ((between || phase_ == Phase::closing) && writing_) return;
   if (phase_ == Phase::closing) return linger();
   if (between && eof_) return close();
+  if (phase_ == Phase::idle && loop_->draining() && in_.begin == in_.end) return close();
   if (budget == 0) return loop_->post([self = shared_from_this()] { self->pump(); });
   arm_read();
 }

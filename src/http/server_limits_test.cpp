@@ -135,7 +135,13 @@ TEST(Admission, DoesNotLiftTheBodyLimit) {
   Wire chunked(server->port());
   chunked.send(kChunked + "5dc\r\n" + std::string(1'500, 'x') + "\r\n1f5\r\n");
   EXPECT_EQ(status_of_text(chunked.read_all()), 413);
-  EXPECT_EQ(handler.asked, 2);
+  for (const std::string_view size : {"7d1", "fffffffffffffff"}) {
+    Wire first(server->port());
+    first.send(kChunked + std::string(size) + "\r\n");
+    first.send(std::string(2'001, 'x'));
+    EXPECT_EQ(status_of_text(first.read_all()), 413) << size;
+  }
+  EXPECT_EQ(handler.asked, 4);
   EXPECT_EQ(handler.handled, 0);
 }
 
@@ -193,6 +199,42 @@ TEST(Timeouts, CloseIdleConnectionsSilently) {
   wire.send(kGet);
   EXPECT_EQ(status_of_text(wire.read_response()), 200);
   EXPECT_TRUE(wire.closed_by_peer());
+}
+
+Response large_response() {
+  Response response;
+  response.body.assign(16 * 1024 * 1024, 'x');
+  return response;
+}
+
+TEST(Timeouts, AnIdleConnectionIsNotOneThatStillDelivers) {
+  FunctionHandler handler(
+      [](const Request&, Responder responder) { responder.send(large_response()); });
+  ServerOptions options;
+  options.limits.idle = milliseconds(100);
+  const auto server = start_server(handler, options);
+  Wire wire(server->port(), 4096);
+  wire.send(kGet);
+  EXPECT_EQ(status_of_text(wire.read_until("\r\n\r\n")), 200);
+  std::this_thread::sleep_for(milliseconds(700));  // past the timeout and two sweeps
+  EXPECT_EQ(wire.read_all().size(), large_response().body.size());
+}
+
+TEST(Drain, ClosesAConnectionWhenItsLastAnswerIsDelivered) {
+  FunctionHandler handler(
+      [](const Request&, Responder responder) { responder.send(large_response()); });
+  Helpers helpers;
+  const auto server = start_server(handler);
+  Wire wire(server->port(), 4096);
+  wire.send(kGet);
+  EXPECT_EQ(status_of_text(wire.read_until("\r\n\r\n")), 200);
+  std::atomic<bool> drained{false};
+  helpers.run([&] {
+    server->drain(std::chrono::seconds(60));
+    drained = true;
+  });
+  EXPECT_EQ(wire.read_all().size(), large_response().body.size());
+  EXPECT_TRUE(eventually([&] { return drained.load(); }));
 }
 
 TEST(Timeouts, GiveBuffersBackAndStillAnswer) {

@@ -61,6 +61,8 @@ class Endpoint final : public http::Handler {
   void admit(const http::Request& head, Admission decide) override;
   // About four times a second on each loop.
   void sweep(int loop);
+  // Hands over what the loops have gathered for the log, once they have ended.
+  void flush();
 
  private:
   // The stops, in order.
@@ -80,6 +82,7 @@ class Endpoint final : public http::Handler {
 
   // The side roads.
   void refuse_credential(const ExchangePtr& x, const identity::Refused& refused);
+  void record_credential(const Exchange& x, const identity::Refused& refused, int status);
   void refuse_denied(const ExchangePtr& x, const policy::Operation& operation,
                      const policy::Denied& denied);
   void refuse_message(const ExchangePtr& x, const ProtocolError& error, std::string_view reason);

@@ -35,13 +35,17 @@ std::string target_of(const tools::Tool& tool, const json::object& arguments) {
 // A large body is read only for a caller who is somebody.
 void Endpoint::admit(const http::Request& head, Admission decide) {
   RequestLog::enter(head.loop);
-  const identity::Presented what = presented(head, read_headers(head.headers), {});
-  const auto request_id = next_request_id(head.loop);
-  auto judge = [this, decide = std::move(decide), request_id](const identity::Verdict& verdict) {
+  const Exchange x(head, http::Responder(), next_request_id(head.loop));
+  auto judge = [this, &x, decide = std::move(decide)](const identity::Verdict& verdict) {
     if (verdict) return decide(nullptr);
-    decide(std::make_unique<http::Response>(
-        mcp::refuse_credential(challenge_, verdict.error().reason, request_id)));
+    const identity::Refused& refused = verdict.error();
+    auto response = std::make_unique<http::Response>(
+        mcp::refuse_credential(challenge_, refused.reason, x.request_id));
+    record_credential(x, refused, response->status);
+    log_.line(x, response->status, identity::to_string(refused.reason), services_.clock.mono());
+    decide(std::move(response));
   };
+  const identity::Presented what = presented(head, x.headers, {});
   if (const auto verdict = services_.authenticator.now(what, head.loop)) return judge(*verdict);
   // Rare: a first token with a large body. Its keys are fetched by the small request that every
   // client sends first, so asking it to come back costs one retry and holds no half-read body.
@@ -55,6 +59,10 @@ void Endpoint::sweep(int loop) {
   log_.flush(loop);
 }
 
+void Endpoint::flush() {
+  for (int loop = 0; loop < options_.loops; ++loop) log_.flush(loop);
+}
+
 void Endpoint::send(const ExchangePtr& x, http::Response response, std::string_view reason) {
   const int status = response.status;
   x->answer(std::move(response));
@@ -63,12 +71,16 @@ void Endpoint::send(const ExchangePtr& x, http::Response response, std::string_v
 
 void Endpoint::refuse_credential(const ExchangePtr& x, const identity::Refused& refused) {
   http::Response response = mcp::refuse_credential(challenge_, refused.reason, x->request_id);
-  audit::RefusedCall call = refusal(*x, identity::to_string(refused.reason), response.status);
+  record_credential(*x, refused, response.status);
+  send(x, std::move(response), identity::to_string(refused.reason));
+}
+
+void Endpoint::record_credential(const Exchange& x, const identity::Refused& refused, int status) {
+  audit::RefusedCall call = refusal(x, identity::to_string(refused.reason), status);
   call.detail = refused.detail;
   call.claimed_issuer = refused.claimed_issuer;
   call.claimed_subject = refused.claimed_subject;
-  services_.journal.refused(call, x->request.loop);
-  send(x, std::move(response), identity::to_string(refused.reason));
+  services_.journal.refused(call, x.request.loop);
 }
 
 void Endpoint::refuse_denied(const ExchangePtr& x, const policy::Operation& operation,
