@@ -108,7 +108,7 @@ workflow::Pairs Run::visible_outputs(std::size_t step) const {
 
 void Run::intent_durable(std::size_t step) {
   StepState& state = *steps_[step];
-  if (is_stopping(step)) return conclude(step, {Kind::canceled, 0, {}}, "canceled");
+  if (!plan_.may_run(step)) return conclude(step, {Kind::canceled, 0, {}}, "canceled");
   publish(RunEvent::Kind::step_started, state.row.name, state.row.status, "");
   state.attempt->variables = std::make_shared<const Variables>(
       facts_, request_.definition, plan_.step(step), request_.params, visible_outputs(step));
@@ -116,7 +116,7 @@ void Run::intent_durable(std::size_t step) {
   check(plan_.step(step).preconditions, 0, true, state.attempt->variables, state.attempt->execution,
         [this, step](bool met) {
           steps_[step]->attempt->execution.reset();
-          if (is_stopping(step)) return conclude(step, {Kind::canceled, 0, {}}, "canceled");
+          if (!plan_.may_run(step)) return conclude(step, {Kind::canceled, 0, {}}, "canceled");
           if (!met) return conclude(step, {Kind::skipped, 0, {}}, "a precondition is not met");
           launch(step);
         });

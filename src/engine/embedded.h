@@ -29,6 +29,7 @@ struct EngineOptions {
   std::size_t captured_bytes = 1024 * 1024;      // of an `output:` variable; more fails the step
   std::chrono::milliseconds kill_grace{5'000};   // SIGTERM to SIGKILL
   std::chrono::milliseconds drain_pipes{1'000};  // after exit, for grandchildren that hold the pipe
+  std::chrono::milliseconds handler_time{60'000};  // after a cancel or the workflow's timeout
   std::chrono::seconds step_timeout_max{24 * 3600};
 };
 

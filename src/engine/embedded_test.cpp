@@ -130,6 +130,68 @@ handlerOn:
             Code::not_found);
 }
 
+constexpr const char* kHandlerThatWaits = R"(
+steps: [{name: a, command: 'true'}]
+handlerOn:
+  exit:
+    command: exit 1
+    retryPolicy: {limit: 5, intervalSec: 3600}
+)";
+
+TEST_F(EngineTest, CancelsAHandlerThatWaitsForItsNextAttempt) {
+  const auto started = start(start_of(kHandlerThatWaits));
+  const auto waits = [&] {
+    return store::Runs(*db).steps(started->run_id)->at(1).reason == "exit code 1; trying again";
+  };
+  ASSERT_TRUE(eventually(waits));
+  ASSERT_TRUE(engine().cancel(permit_for("ada"), ticket(), started->run_id, "changed my mind"));
+  const auto done = ended(started->run_id);
+  EXPECT_EQ(done.run.status, "canceled");
+  EXPECT_EQ(done.run.reason, "changed my mind");
+  EXPECT_EQ(done.step("a").status, "finished");
+  EXPECT_EQ(done.step("onExit").status, "canceled");
+  EXPECT_EQ(done.step("onExit").reason, "canceled before its next attempt");
+}
+
+TEST_F(EngineTest, DrainsAHandlerThatWaitsForItsNextAttempt) {
+  const auto started = start(start_of(kHandlerThatWaits));
+  ASSERT_TRUE(eventually([&] {
+    return store::Runs(*db).steps(started->run_id)->at(1).reason == "exit code 1; trying again";
+  }));
+  engine().drain(std::chrono::milliseconds(10));
+  EXPECT_EQ(engine().active_runs(), 0u);
+  EXPECT_EQ(store::Runs(*db).get(started->run_id)->status, "canceled");
+}
+
+TEST_F(EngineTest, EndsHandlersThatTakeTooLongAfterACancel) {
+  options.handler_time = std::chrono::milliseconds(200);
+  const auto started = start(start_of(R"(
+steps: [{name: a, command: touch started; sleep 60}]
+handlerOn:
+  cancel: {command: sleep 60}
+  exit: {command: sleep 60}
+)"));
+  const auto mark = options.work_directory + "/" + started->run_id + "/started";
+  ASSERT_TRUE(eventually([&] { return std::filesystem::exists(mark); }));
+  ASSERT_TRUE(engine().cancel(permit_for("ada"), ticket(), started->run_id, "changed my mind"));
+  const auto done = ended(started->run_id);
+  EXPECT_EQ(done.run.status, "canceled");
+  EXPECT_EQ(done.run.reason, "changed my mind");
+  EXPECT_EQ(done.step("onCancel").status, "canceled");
+  EXPECT_EQ(done.step("onExit").status, "canceled");
+}
+
+TEST_F(EngineTest, EndsHandlersWhenTheWorkflowsTimeIsOver) {
+  options.handler_time = std::chrono::milliseconds(200);
+  const auto done = run(R"(
+timeoutSec: 1
+steps: [{name: a, command: 'true'}]
+handlerOn: {exit: {command: sleep 60}}
+)");
+  EXPECT_EQ(done.run.status, "failed");
+  EXPECT_EQ(done.run.reason, "handler \"onExit\" was stopped: the time was over");
+}
+
 TEST_F(EngineTest, LetsOnlyTheOwnerAndTheTenantsAdminsCancel) {
   const auto started = start(start_of("steps: [{name: a, command: sleep 60}]"));
   for (const auto& other : {permit_for("eve"), permit_for("ada", "globex"),

@@ -53,6 +53,7 @@ Run::Run(RunHost& host, StartRun request, RunFacts facts, store::RunRow row)
 
 Run::~Run() {
   loop_->cancel(deadline_);
+  loop_->cancel(handler_deadline_);
   for (const auto& step : steps_) {
     loop_->cancel(step->retry_timer);
     if (step->attempt) loop_->cancel(step->attempt->flush_timer);
@@ -101,19 +102,19 @@ void Run::begin() {
 void Run::prepare() {
   if (!storage_failed_) publish(RunEvent::Kind::run_started, "", row_.status, "");
   if (::mkdir(facts_.directory.c_str(), 0700) != 0) {
-    plan_.cancel();
+    plan_.cancel("the run could not start");
     return finish_as(RunStatus::failed,
                      std::string("The run's directory cannot be made: ") + std::strerror(errno));
   }
   if (const auto timeout = request_.definition.timeout; timeout.count() > 0) {
     deadline_ = loop_->after(timeout, [this] {
       plan_.time_out();
-      if (stopping_ == Stopping::no) stopping_ = Stopping::steps;
+      limit_handlers();
       stop_steps();
       advance();
     });
   }
-  if (stopping_ != Stopping::no) {
+  if (plan_.stopping()) {
     preparing_ = false;
     return advance();
   }
@@ -124,14 +125,9 @@ void Run::prepare() {
         [this](bool met) {
           condition_.reset();
           preparing_ = false;
-          if (!met && stopping_ == Stopping::no) plan_.preconditions_unmet();
+          if (!met) plan_.preconditions_unmet();
           advance();
         });
-}
-
-bool Run::is_stopping(std::size_t step) const {
-  if (storage_failed_ || stopping_ == Stopping::handlers_too) return true;
-  return stopping_ == Stopping::steps && !plan_.is_handler(step);
 }
 
 // Rows of steps that ended without running.
@@ -143,6 +139,7 @@ void Run::record_settled(std::size_t step) {
   store::StepRow& row = steps_[step]->row;
   const auto status = plan_.step_status(step);
   if (steps_[step]->attempt || !is_final_step(status) || row.status == to_string(status)) return;
+  if (row.status == to_string(StepStatus::running)) row.reason = "canceled before its next attempt";
   row.status = to_string(status);
   row.finished_ms = now_ms();
   loop_->cancel(steps_[step]->retry_timer);
@@ -184,7 +181,7 @@ bool Run::start(std::size_t step, int attempt) {
 void Run::stop_steps() {
   if (condition_) condition_->stop(StopReason::canceled);
   for (std::size_t i = 0; i < steps_.size(); ++i) {
-    if (!is_stopping(i)) continue;
+    if (plan_.may_run(i)) continue;
     loop_->cancel(steps_[i]->retry_timer);
     if (steps_[i]->attempt && steps_[i]->attempt->execution) {
       steps_[i]->attempt->execution->stop(StopReason::canceled);
@@ -192,22 +189,32 @@ void Run::stop_steps() {
   }
   const auto waiting = waiting_;
   for (const std::size_t step : waiting) {
-    if (!is_stopping(step) || waiting_.erase(step) == 0) continue;
+    if (plan_.may_run(step) || waiting_.erase(step) == 0) continue;
     conclude(step, {workflow::AttemptResult::Kind::canceled, 0, {}}, "canceled");
   }
 }
 
 void Run::cancel(const std::string& reason) {
   if (finishing_) return;
-  if (stop_reason_.empty()) stop_reason_ = reason;
-  stopping_ = stopping_ == Stopping::no ? Stopping::steps : Stopping::handlers_too;
-  plan_.cancel();
+  plan_.cancel(reason);
+  limit_handlers();
   stop_steps();
   advance();
 }
 
+// What cleans up after a run that was stopped must itself come to an end.
+void Run::limit_handlers() {
+  if (handler_deadline_ != 0) return;
+  const auto patience = host_.options.kill_grace + host_.options.handler_time;
+  handler_deadline_ = loop_->after(patience, [this] {
+    plan_.cancel_handlers();
+    stop_steps();
+    advance();
+  });
+}
+
 void Run::abandon(const std::string& reason) {
-  plan_.cancel();
+  plan_.cancel(reason);
   finish_as(RunStatus::canceled, reason);
 }
 
@@ -215,20 +222,18 @@ void Run::abandon(const std::string& reason) {
 void Run::storage_failed(const Error& error) {
   if (storage_failed_) return;
   storage_failed_ = true;
+  plan_.cancel_handlers();
   log::error("a run's state could not be stored", {{"run", row_.id}, {"detail", error.detail}});
   cancel("The run's state could not be stored.");
 }
 
-void Run::finish() {
-  const RunStatus status = plan_.status();
-  const bool stopped = status == RunStatus::canceled && !stop_reason_.empty();
-  finish_as(status, stopped ? stop_reason_ : plan_.reason());
-}
+void Run::finish() { finish_as(plan_.status(), plan_.reason()); }
 
 void Run::finish_as(RunStatus status, std::string reason) {
   if (finishing_) return;
   finishing_ = true;
   loop_->cancel(deadline_);
+  loop_->cancel(handler_deadline_);
   for (std::size_t i = 0; i < steps_.size(); ++i) record_settled(i);
   row_.status = to_string(status);
   row_.reason = Scrubber(secrets_).whole(reason);

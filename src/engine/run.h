@@ -65,7 +65,8 @@ class Run : public std::enable_shared_from_this<Run> {
   void begin();
   // False when the step no longer wants the place.
   bool start(std::size_t step, int attempt);
-  // The first time steps are stopped and the handlers run; the second time these are stopped too.
+  // The first time steps are stopped and the handlers run; the second time, or when they run
+  // already, these are stopped too.
   void cancel(const std::string& reason);
   // Instead of begin(), for a run that is still queued.
   void abandon(const std::string& reason);
@@ -81,11 +82,11 @@ class Run : public std::enable_shared_from_this<Run> {
   void settle();
   void record_settled(std::size_t step);
   void stop_steps();
+  void limit_handlers();
   void finish();
   void finish_as(workflow::RunStatus status, std::string reason);
   void told_final(const std::string& status, const std::string& reason);
   void storage_failed(const Error& error);
-  bool is_stopping(std::size_t step) const;
   std::string outputs_json() const;
   void publish(RunEvent::Kind kind, std::string step, std::string status, std::string text);
   std::int64_t now_ms() const { return unix_ms(host_.clock.wall()); }
@@ -120,9 +121,7 @@ class Run : public std::enable_shared_from_this<Run> {
   std::vector<std::unique_ptr<StepState>> steps_;
   std::set<std::size_t> waiting_;         // for a place
   std::unique_ptr<Execution> condition_;  // of the run itself
-  Loop::Id deadline_ = 0;
-  enum class Stopping { no, steps, handlers_too } stopping_ = Stopping::no;
-  std::string stop_reason_;
+  Loop::Id deadline_ = 0, handler_deadline_ = 0;
   bool preparing_ = false;
   bool storage_failed_ = false;
   bool finishing_ = false;

@@ -204,8 +204,7 @@ std::optional<std::chrono::milliseconds> Plan::ended(std::size_t step,
     settle(step, StepStatus::canceled);
   } else {
     const int retries_done = node.attempts - 1;
-    const bool may_start = is_handler(step) || !stopping();
-    if (may_start && may_retry(node.step->retry, result, retries_done)) {
+    if (may_run(step) && may_retry(node.step->retry, result, retries_done)) {
       node.waiting = true;
       return wait_before(node.step->retry, retries_done);
     }
@@ -277,14 +276,34 @@ void Plan::stop_main() {
   advance();
 }
 
-void Plan::cancel() {
-  if (phase_ != Phase::main || stopping()) return;
-  stop_ = Stop::canceled;
-  stop_main();
+void Plan::settle_canceled(std::size_t handler) {
+  ready_.erase(handler);
+  nodes_[handler].failure = "it was canceled";
+  settle(handler, StepStatus::canceled);
+  settled_.push_back(handler);
+}
+
+void Plan::cancel(std::string reason) {
+  if (phase_ == Phase::done) return;
+  const bool again = std::exchange(cancel_asked_, true);
+  if (!stopping()) {
+    stop_ = Stop::canceled;
+    cancel_reason_ = std::move(reason);
+    if (phase_ == Phase::main) return stop_main();
+  }
+  if (again || phase_ != Phase::main) cancel_handlers();
+}
+
+void Plan::cancel_handlers() {
+  handlers_stopped_ = true;
+  for (std::size_t i = main_; i < nodes_.size(); ++i) {
+    if (nodes_[i].waiting || ready_.contains(i)) settle_canceled(i);
+  }
+  advance();
 }
 
 void Plan::time_out() {
-  if (phase_ != Phase::main || stop_ == Stop::unmet) return;
+  if (phase_ != Phase::main || stopping()) return;
   stop_ = Stop::timed_out;
   stop_main();
 }
@@ -311,8 +330,13 @@ void Plan::advance() {
 }
 
 bool Plan::start(std::optional<std::size_t> handler) {
-  if (handler) ready_.insert(*handler);
-  return handler.has_value();
+  if (!handler) return false;
+  if (handlers_stopped_) {
+    settle_canceled(*handler);
+    return false;
+  }
+  ready_.insert(*handler);
+  return true;
 }
 
 bool Plan::is_settled(std::optional<std::size_t> handler) const {
@@ -344,20 +368,26 @@ RunStatus Plan::main_status() const {
   return RunStatus::finished;
 }
 
-std::optional<std::size_t> Plan::failed_handler() const {
+std::optional<std::size_t> Plan::handler_that(StepStatus status) const {
   for (std::size_t i = main_; i < nodes_.size(); ++i) {
-    const StepStatus status = nodes_[i].status;
-    const bool failed = status == StepStatus::failed && !nodes_[i].continued;
-    if (failed || status == StepStatus::canceled) return i;
+    if (nodes_[i].status == status && !nodes_[i].continued) return i;
   }
   return std::nullopt;
+}
+
+// A cancel that came too late to stop anything does not count.
+bool Plan::is_canceled() const {
+  return stop_ == Stop::canceled &&
+         (outcome_ == RunStatus::canceled || handler_that(StepStatus::canceled));
 }
 
 bool Plan::complete() const { return phase_ == Phase::done; }
 
 RunStatus Plan::status() const {
   if (!complete()) return RunStatus::running;
-  return failed_handler() ? RunStatus::failed : outcome_;
+  if (is_canceled()) return RunStatus::canceled;
+  const bool handled = !handler_that(StepStatus::failed) && !handler_that(StepStatus::canceled);
+  return handled ? outcome_ : RunStatus::failed;
 }
 
 std::string Plan::reason() const {
@@ -366,11 +396,17 @@ std::string Plan::reason() const {
                        printable(nodes_[i].step->name), nodes_[i].failure);
   };
   if (!complete()) return {};
-  if (const auto handler = failed_handler()) return failure(*handler);
+  const auto failed = handler_that(StepStatus::failed);
+  if (is_canceled()) return cancel_reason_ + (failed ? "; " + failure(*failed) : "");
+  if (failed) return failure(*failed);
+  if (const auto stopped = handler_that(StepStatus::canceled);
+      stopped && outcome_ != RunStatus::failed) {
+    return fmt::format("handler \"{}\" was stopped: the time was over",
+                       printable(nodes_[*stopped].step->name));
+  }
   if (outcome_ == RunStatus::finished) return {};
   if (stop_ == Stop::timed_out) return "the workflow's timeout passed";
   if (stop_ == Stop::unmet) return "the workflow's preconditions were not met";
-  if (stop_ == Stop::canceled) return "the run was canceled";
   for (const bool continued : {false, true}) {
     for (std::size_t i = 0; i < main_; ++i) {
       if (nodes_[i].status != StepStatus::failed || nodes_[i].continued != continued) continue;
@@ -388,6 +424,10 @@ const Step& Plan::step(std::size_t index) const {
 std::size_t Plan::size() const { return nodes_.size(); }
 
 bool Plan::is_handler(std::size_t index) const { return index >= main_; }
+
+bool Plan::may_run(std::size_t index) const {
+  return is_handler(index) ? !handlers_stopped_ : !stopping();
+}
 
 StepStatus Plan::step_status(std::size_t index) const {
   ASSERT(index < nodes_.size(), "a step of this plan");

@@ -57,19 +57,25 @@ class Plan {
   std::optional<std::chrono::milliseconds> ended(std::size_t step, const AttemptResult& result);
   void retry_due(std::size_t step);
   // No further main step starts; waiting retries end as canceled. Running ones are the caller's
-  // to stop; their ended() still comes.
-  void cancel();
-  // The workflow's own timeout: like cancel, but the run ends as failed.
+  // to stop; their ended() still comes. The second time, and once handlers run, the same holds
+  // for handlers. `reason` is said of the run when this is what ended it.
+  void cancel(std::string reason);
+  // The workflow's own timeout: like a first cancel, but the run ends as failed.
   void time_out();
+  // Their time is over: no handler starts any more.
+  void cancel_handlers();
   // The run's preconditions were not met: nothing starts, the run is canceled.
   void preconditions_unmet();
 
+  bool stopping() const { return stop_ != Stop::none; }
   bool complete() const;       // nothing running, nothing left to start, handlers included
   RunStatus status() const;    // running until complete
   std::string reason() const;  // one sentence for people, empty when finished
   const Step& step(std::size_t index) const;
   std::size_t size() const;
   bool is_handler(std::size_t index) const;
+  // False once the step was stopped: what is left of it must end.
+  bool may_run(std::size_t index) const;
   StepStatus step_status(std::size_t index) const;
   // Steps whose status changed without running (skipped, canceled by an upstream failure)
   // since the last call.
@@ -91,19 +97,23 @@ class Plan {
   enum class Phase { main, outcome_handler, exit_handler, done } phase_ = Phase::main;
   enum class Stop { none, canceled, timed_out, unmet } stop_ = Stop::none;
   RunStatus outcome_ = RunStatus::running;  // of the main steps
+  std::string cancel_reason_;
+  bool cancel_asked_ = false;
+  bool handlers_stopped_ = false;
 
   void link();
   void link_ancestors();
-  bool stopping() const { return stop_ != Stop::none; }
   void stop_main();
   void fail_step(std::size_t step, const AttemptResult& result);
   void settle(std::size_t step, StepStatus status);
+  void settle_canceled(std::size_t handler);
   std::optional<StepStatus> judge(const Node& node) const;
   void advance();
   bool start(std::optional<std::size_t> handler);
   bool is_settled(std::optional<std::size_t> handler) const;
   std::optional<std::size_t> outcome_handler() const;
-  std::optional<std::size_t> failed_handler() const;
+  std::optional<std::size_t> handler_that(StepStatus status) const;
+  bool is_canceled() const;
   RunStatus main_status() const;
 
  public:

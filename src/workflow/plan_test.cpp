@@ -193,7 +193,7 @@ TEST(Plan, CancelEndsWaitingRetriesAndWaitsForRunningSteps) {
     plan.next();
     EXPECT_TRUE(plan.ended(0, exits(1)));
     if (due_before_cancel) plan.retry_due(0);
-    plan.cancel();
+    plan.cancel("changed my mind");
     plan.retry_due(0);
     EXPECT_THAT(plan.settled(), ElementsAre(0, 2));
     EXPECT_THAT(plan.next(), IsEmpty());
@@ -203,15 +203,80 @@ TEST(Plan, CancelEndsWaitingRetriesAndWaitsForRunningSteps) {
     EXPECT_THAT(started(plan), ElementsAre(4));
     plan.ended(4, exits(0));
     EXPECT_EQ(plan.status(), RunStatus::canceled);
-    EXPECT_EQ(plan.reason(), "the run was canceled");
+    EXPECT_EQ(plan.reason(), "changed my mind");
   }
+}
+
+TEST(Plan, ASecondCancelEndsAHandlerThatWaitsForItsRetry) {
+  Definition d = graph({""});
+  d.on_cancel = d.on_exit = named("handler");
+  d.on_cancel->retry.limit = 3;
+  for (const bool due_before_cancel : {false, true}) {
+    Plan plan(d);
+    plan.next();
+    plan.cancel("first");
+    plan.ended(0, {Kind::canceled, 0, {}});
+    EXPECT_THAT(started(plan), ElementsAre(1));
+    EXPECT_TRUE(plan.ended(1, exits(1)));
+    if (due_before_cancel) plan.retry_due(1);
+    EXPECT_TRUE(plan.may_run(1));
+    plan.cancel("second");
+    EXPECT_FALSE(plan.may_run(1));
+    EXPECT_THAT(plan.settled(), ElementsAre(1, 2));
+    EXPECT_THAT(plan.next(), IsEmpty());
+    EXPECT_EQ(plan.status(), RunStatus::canceled);
+    EXPECT_EQ(plan.reason(), "first");
+  }
+}
+
+TEST(Plan, ACancelWhileHandlersRunGoesToThem) {
+  Definition d = graph({""});
+  d.on_success = d.on_exit = named("handler");
+  Plan plan(d);
+  plan.next();
+  plan.ended(0, exits(0));
+  EXPECT_THAT(started(plan), ElementsAre(1));
+  plan.cancel("changed my mind");
+  EXPECT_FALSE(plan.ended(1, {Kind::canceled, 0, {}}));
+  EXPECT_THAT(statuses(plan), ElementsAre(S::finished, S::canceled, S::canceled));
+  EXPECT_EQ(plan.status(), RunStatus::canceled);
+  EXPECT_EQ(plan.reason(), "changed my mind");
+}
+
+TEST(Plan, ATimeOutDoesNotTakeTheReasonFromACancel) {
+  Definition d = graph({""});
+  d.on_cancel = named("handler");
+  Plan plan(d);
+  plan.next();
+  plan.cancel("changed my mind");
+  plan.time_out();
+  plan.ended(0, {Kind::canceled, 0, {}});
+  plan.next();
+  plan.ended(1, exits(4));
+  EXPECT_EQ(plan.status(), RunStatus::canceled);
+  EXPECT_EQ(plan.reason(), "changed my mind; handler \"handler\" failed: exit code 4");
+}
+
+TEST(Plan, HandlersWhoseTimeIsOverFailTheRun) {
+  Definition d = graph({""});
+  d.on_success = d.on_exit = named("handler");
+  Plan plan(d);
+  drive(plan, {{1, {Kind::canceled, 0, {}}}});
+  EXPECT_EQ(plan.status(), RunStatus::failed);
+  Plan stopped(d);
+  stopped.next();
+  stopped.ended(0, exits(0));
+  stopped.cancel_handlers();
+  EXPECT_THAT(stopped.settled(), ElementsAre(1, 2));
+  EXPECT_EQ(stopped.status(), RunStatus::failed);
+  EXPECT_EQ(stopped.reason(), "handler \"handler\" was stopped: the time was over");
 }
 
 TEST(Plan, CancelThatComesTooLateChangesNothing) {
   const Definition d = graph({""});
   Plan plan(d);
   plan.next();
-  plan.cancel();
+  plan.cancel("too late");
   plan.ended(0, exits(0));
   EXPECT_EQ(plan.status(), RunStatus::finished);
 }
@@ -313,8 +378,12 @@ class RandomRun {
       ASSERT_LT(++events, 10'000) << "the plan does not end";
       launch(plan);
       if (running_.empty() && waiting_.empty()) break;
-      if (below(40) == 0) plan.cancel();
+      if (below(20) == 0) plan.cancel("canceled");
       if (below(80) == 0) plan.time_out();
+      if (below(80) == 0) plan.cancel_handlers();
+      // Their timers are gone.
+      std::erase_if(waiting_, [&](std::size_t step) { return !plan.may_run(step); });
+      if (running_.empty() && waiting_.empty()) continue;
       if (!running_.empty() && (waiting_.empty() || below(2) == 0)) {
         end_one(plan);
       } else {
@@ -352,7 +421,7 @@ class RandomRun {
     }
     for (auto* handler : {&definition_.on_success, &definition_.on_failure, &definition_.on_cancel,
                           &definition_.on_exit}) {
-      if (below(2) == 0) randomize(handler->emplace(named("h")));
+      if (below(3) != 0) randomize(handler->emplace(named("h")));
     }
     definition_.max_active_steps = static_cast<int>(below(4));
   }

@@ -51,7 +51,7 @@ void drive(const Definition& definition, Bytes bytes) {
     if (plan.complete()) break;
     ASSERT(!running.empty() || !waiting.empty(), "an unfinished plan waits for something");
     const unsigned choice = bytes.next();
-    if (choice == 250) plan.cancel();
+    if (choice == 250) plan.cancel("canceled");
     if (choice == 251) plan.time_out();
     if (running.empty() || (!waiting.empty() && choice % 2 == 0)) {
       plan.retry_due(take(waiting, bytes.next()));
