@@ -2,7 +2,8 @@
 #include "engine/environment.h"
 
 #include <algorithm>
-#include <array>
+
+#include "workflow/code_words.h"
 
 namespace kubiya::engine {
 namespace {
@@ -27,13 +28,6 @@ std::vector<std::string> shell_of(const workflow::Step& step) {
   return shell;
 }
 
-bool is_shell(const std::string& program) {
-  static constexpr std::array<std::string_view, 6> kShells = {"sh",  "bash", "dash",
-                                                              "ash", "ksh",  "zsh"};
-  const std::string_view name = std::string_view(program).substr(program.rfind('/') + 1);
-  return std::find(kShells.begin(), kShells.end(), name) != kShells.end();
-}
-
 // `command` names it; else a "#!" line where no other shell was asked for; else the shell.
 std::vector<std::string> interpreter_of(const workflow::Step& step) {
   if (auto named = words(step.command); !named.empty()) return named;
@@ -50,6 +44,34 @@ void append_values(std::vector<std::string>& argv, const workflow::Pairs& params
 
 void append_missing(workflow::Pairs& environment, workflow::Pairs extra) {
   for (auto& entry : extra) environment.push_back(std::move(entry));
+}
+
+// `$1` in a text of a list is that shell's own.
+workflow::Lookup named_only(const Variables& variables) {
+  return [&variables](std::string_view name) {
+    return workflow::is_env_name(name) ? variables.find(name) : std::nullopt;
+  };
+}
+
+// Words that are programs keep their references: shells look values up, others were checked when
+// the definition was read. They are looked for in what is run, not in what was written.
+void set_words(LaunchRequest& request, const std::vector<std::string>& words,
+               const Variables& variables) {
+  for (const auto& word : words) {
+    request.argv.push_back(workflow::expand(word, variables.lookup()));
+  }
+  std::size_t taken = 0;
+  for (const auto& code : workflow::code_words(std::vector(request.argv))) {
+    const std::string& written = words[code.index];
+    if (!code.is_shell) {
+      request.argv[code.index] = written;
+      continue;
+    }
+    auto text = workflow::prepare_shell(written, named_only(variables), taken);
+    taken += text.variables.size();
+    append_missing(request.environment, std::move(text.variables));
+    request.argv[code.index] = std::move(text.text);
+  }
 }
 
 std::string directory_of(const RunFacts& run, const workflow::Step& step,
@@ -142,7 +164,7 @@ Launchable launchable(const RunFacts& run, const workflow::Step& step, std::size
   if (!step.script.empty()) {
     request.argv = interpreter_of(step);
     workflow::ShellText text{step.script, {}};
-    if (is_shell(request.argv.front())) {
+    if (workflow::is_shell(request.argv.front())) {
       text = workflow::prepare_shell(step.script, variables.lookup());
     }
     append_missing(request.environment, std::move(text.variables));
@@ -150,9 +172,7 @@ Launchable launchable(const RunFacts& run, const workflow::Step& step, std::size
     request.argv.push_back(script_path(run, position));
     append_values(request.argv, params);
   } else if (!step.argv.empty()) {
-    for (const auto& word : step.argv) {
-      request.argv.push_back(workflow::expand(word, variables.lookup()));
-    }
+    set_words(request, step.argv, variables);
   } else {
     auto text = workflow::prepare_shell(step.command, variables.lookup());
     append_missing(request.environment, std::move(text.variables));

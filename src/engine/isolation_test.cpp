@@ -123,6 +123,10 @@ steps:
     command: printf '%s' "$1"
   - name: by word
     command: [printf, '%s', '${VALUE}']
+  - name: by shell word
+    command: [sh, -c, 'printf %s "${VALUE}"']
+  - name: by shell word behind env
+    command: [env, A=b, /bin/bash, -euo, pipefail, -c, 'printf %s%s "$VALUE" "$1"', x, '${VALUE}']
   - name: by script
     script: |
       printf '%s' "${VALUE}" "$1"
@@ -132,6 +136,8 @@ steps:
   EXPECT_EQ(done.text("stdout", "by variable"), GetParam());
   EXPECT_EQ(done.text("stdout", "by position"), GetParam());
   EXPECT_EQ(done.text("stdout", "by word"), GetParam());
+  EXPECT_EQ(done.text("stdout", "by shell word"), GetParam());
+  EXPECT_EQ(done.text("stdout", "by shell word behind env"), GetParam() + GetParam());
   EXPECT_EQ(done.text("stdout", "by script"), GetParam() + GetParam());
 }
 
@@ -142,6 +148,22 @@ INSTANTIATE_TEST_SUITE_P(Strings, HostileValues,
                                          "ünïcode \xF0\x9F\x98\x80 \xE2\x80\xAE", "\x1b[31m",
                                          "data: x\n\nevent: y\n\n", "{\"jsonrpc\":\"2.0\"}", "%s%n",
                                          "!history"));
+
+TEST_F(EngineTest, GivesEachShellTextOfACommandItsOwnValues) {
+  const auto done = run(R"(
+steps:
+  - name: make
+    command: "echo '{\"a\":1,\"b\":2}'"
+    output: OUT
+  - name: use
+    command: [sh, -c, 'echo ${OUT.a}; exec "$@"', x, sh, -c, 'echo ${OUT.b}']
+  - name: chosen by the caller
+    command: ["${TOOL}", -c, 'printf %s "${VALUE}"']
+)",
+                        {{"TOOL", "sh"}, {"VALUE", "\"; touch pwned; \""}});
+  EXPECT_EQ(done.text("stdout", "use"), "1\n2\n");
+  EXPECT_EQ(done.text("stdout", "chosen by the caller"), "\"; touch pwned; \"");
+}
 
 TEST_F(EngineTest, RecordsExitCodesAndSignals) {
   struct Row {

@@ -3,10 +3,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <functional>
 
 #include "base/encoding.h"
 #include "base/yaml.h"
+#include "workflow/code_words.h"
+#include "workflow/expand.h"
 #include "workflow/graph.h"
 #include "workflow/names.h"
 #include "workflow/params.h"
@@ -75,6 +79,9 @@ class DefinitionReader {
     if (!object.contains("name")) reader_.problem(root, "name is missing");
     if (!object.contains("steps")) reader_.problem(root, "steps is missing");
     resolve_steps(reader_, steps_, definition_.type);
+    for (const auto& reads : {std::cref(steps_), std::cref(handlers_)}) {
+      for (const ReadStep& read : reads.get()) check_code(read);
+    }
     for (ReadStep& read : steps_) definition_.steps.push_back(std::move(read.step));
   }
 
@@ -171,13 +178,46 @@ class DefinitionReader {
   }
 
   Step handler(const Field& field, std::string name) {
-    return read_step(reader_, field, StepPlace::handler, std::move(name)).step;
+    return handlers_.emplace_back(read_step(reader_, field, StepPlace::handler, std::move(name)))
+        .step;
+  }
+
+  // Names this definition or the engine gives a value. Others, like a variable of the code's own
+  // language, mean nothing to us.
+  bool has_value(const Step& step, std::string_view name) const {
+    const auto in = [&](const Pairs& env) {
+      return std::ranges::any_of(env, [&](const auto& entry) { return entry.first == name; });
+    };
+    const auto makes = [&](const ReadStep& read) {
+      return read.step.output == name || read.step.id == name;
+    };
+    const bool engines = name.starts_with("KUBIYA_") || name.starts_with("DAG_") ||
+                         name == "PATH" || name == "HOME" || name == "TMPDIR" || name == "LANG";
+    return engines || in(definition_.env) || in(step.env) ||
+           std::ranges::any_of(definition_.params, [&](const auto& p) { return p.name == name; }) ||
+           std::ranges::any_of(steps_, makes) || std::ranges::any_of(handlers_, makes);
+  }
+
+  void check_code(const ReadStep& read) {
+    const auto& argv = read.step.argv;
+    for (const CodeWord& code : code_words(argv)) {
+      if (code.is_shell) continue;
+      for (const std::string_view name : referenced_names(argv[code.index])) {
+        if (!has_value(read.step, name)) continue;
+        Field field = read.field;
+        field.path += fmt::format(".command[{}]", code.index);
+        reader_.problem(
+            field, fmt::format("is code for {}, where the value of {} could become code: read the "
+                               "environment variable {} there, or pass ${{{}}} as a further item",
+                               printable(code.program), name, name, name));
+      }
+    }
   }
 
   static constexpr int kMostActive = 1000;
   Reader reader_;
   Definition definition_;
-  std::vector<ReadStep> steps_;
+  std::vector<ReadStep> steps_, handlers_;
   std::vector<std::string_view> seen_;
 };
 

@@ -195,10 +195,18 @@ const Row kRefusedSteps[] = {
     {"Backoff", "name: a, command: x, retryPolicy: {limit: 1, backoff: 1000}", "factor"},
     {"RetryOn", "name: a, command: x, retryPolicy: {retryOn: x}", "retryOn is not supported yet"},
     {"BadPattern", "name: a, command: x, continueOn: {output: 're:('}", "valid pattern"},
+    {"PythonCode", "name: a, env: {V: x}, command: [env, python3, -Ic, 'print(\"$V\")']",
+     "steps[0].command[3]: is code for python3, where the value of V could become code"},
+    {"PerlCode", "name: a, env: {V: x}, command: [perl, -ne, 'print \"${V}\"']", "pass ${V} as"},
+    {"NodeCode", "name: a, env: {V: x}, command: [node, '--eval=$V']", "is code for node"},
     {"EmptyCondition", "name: a, command: x, precondition: {expected: x}", "has no condition"},
 };
 INSTANTIATE_TEST_SUITE_P(Definition, RefusedStep, testing::ValuesIn(kRefusedSteps),
                          [](const auto& row) { return row.param.name; });
+
+TEST(Definition, LeavesTheVariablesOfOtherLanguagesAlone) {
+  good("name: w\nsteps: [{name: a, env: {V: x}, command: [perl, -e, 'print $x', '$V']}]");
+}
 
 TEST(Definition, LeavesBackticksToTheShell) {
   EXPECT_EQ(good("name: w\nsteps: [{name: a, command: 'echo `date`'}]").steps[0].command,

@@ -77,7 +77,20 @@ std::string expand(std::string_view text, const Lookup& lookup) {
   return out;
 }
 
-ShellText prepare_shell(std::string_view text, const Lookup& lookup) {
+std::vector<std::string_view> referenced_names(std::string_view text) {
+  std::vector<std::string_view> names;
+  for (std::size_t at = 0; at < text.size();) {
+    if (const auto reference = reference_at(text, at)) {
+      names.push_back(reference->name);
+      at += reference->size;
+    } else {
+      at += text.substr(at).starts_with("$$") ? 2 : 1;
+    }
+  }
+  return names;
+}
+
+ShellText prepare_shell(std::string_view text, const Lookup& lookup, std::size_t taken) {
   ShellText shell;
   std::vector<std::pair<std::string, std::string>> generated;  // reference, variable
   for (const ShellPiece& piece : shell_pieces(text)) {
@@ -97,7 +110,7 @@ ShellText prepare_shell(std::string_view text, const Lookup& lookup) {
         shell.text += piece.text;
         continue;
       }
-      const std::string variable = fmt::format("KUBIYA_REF_{}", generated.size() + 1);
+      const std::string variable = fmt::format("KUBIYA_REF_{}", taken + generated.size() + 1);
       shell.variables.emplace_back(variable, std::move(*value));
       known = generated.insert(generated.end(), {key, variable});
     }

@@ -3,8 +3,8 @@
 // References to values in a definition. Text that a shell will read is never
 // filled in: `$NAME` and `${NAME}` stay for the shell, which finds them in its
 // environment, and `${NAME.path}` (a value inside JSON) becomes a reference to a
-// generated variable. Text that no shell reads (dir, env values, argv items,
-// conditions with `expected`) is expanded here. Back-ticks mean nothing.
+// generated variable. Text that no shell reads (dir, env values, argv items other than
+// code_words(), conditions with `expected`) is expanded here. Back-ticks mean nothing.
 #pragma once
 
 #include <functional>
@@ -26,8 +26,12 @@ struct ShellText {
   std::string text;
   Pairs variables;
 };
-// Text inside single quotes stays as it is.
-ShellText prepare_shell(std::string_view text, const Lookup& lookup);
+// Text inside single quotes stays as it is. `taken`: generated variables of other texts of the
+// same command.
+ShellText prepare_shell(std::string_view text, const Lookup& lookup, std::size_t taken = 0);
+
+// The names of all references in text that no shell reads.
+std::vector<std::string_view> referenced_names(std::string_view text);
 
 // The value at a path like "a.b[0].c" inside JSON text; strings bare, the rest compact JSON.
 std::optional<std::string> json_path(std::string_view json_text, std::string_view path);
