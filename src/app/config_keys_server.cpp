@@ -163,12 +163,17 @@ void add_server(std::vector<Key>& t) {
       toggle(
           "server.insecure_http", [](D& d) -> auto& { return d.config.server.insecure_http; },
           "Serve plain HTTP on an address that is not loopback.")));
-  t.push_back(flagged(
-      "--trusted-proxy",
-      list(
-          "server.trusted_proxies",
-          [](D& d) -> auto& { return d.config.server.guard.trusted_proxies; },
-          "addresses or CIDR blocks", "Proxies whose X-Forwarded-* and Forwarded headers count.")));
+  t.push_back(flagged("--trusted-proxy",
+                      list(
+                          "server.trusted_proxies",
+                          [](D& d) -> auto& { return d.config.server.guard.trusted_proxies; },
+                          "addresses or CIDR blocks",
+                          "Proxies whose word counts for the client's address, scheme and Host.")));
+  t.push_back(choice(
+      "server.forwarding", [](D& d) -> auto& { return d.config.server.guard.forwarding; },
+      {{"x-forwarded", http::Forwarding::x_forwarded}, {"forwarded", http::Forwarding::forwarded}},
+      "Which headers the trusted proxies set: X-Forwarded-For, -Proto and -Host, or Forwarded. The "
+      "other family is ignored, because it is the client's."));
   t.push_back(list(
       "server.hosts", [](D& d) -> auto& { return d.config.server.guard.hosts; },
       "host names without port, or *",

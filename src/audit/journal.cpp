@@ -136,7 +136,7 @@ void JournalImpl::refused(const RefusedCall& call, int loop) {
     record.claimed_subject = call.claimed_subject;
     record.operation = call.operation;
     record.target = call.target;
-    if (call.arguments != nullptr) {
+    if (call.arguments) {
       record.args = argument_digest(digest_key_.reveal(), *call.arguments);
     }
     record.decision = "refused";

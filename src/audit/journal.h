@@ -84,11 +84,11 @@ struct RefusedCall {
   std::string era;
   std::string operation;  // when known; of a closed list, as calls are counted by it
   std::string target;
-  const json::object* arguments = nullptr;  // read during the call only; kept as a keyed digest
-  PrincipalPtr principal;                   // null when nobody was verified
-  std::string claimed_issuer;               // unverified, escaped; for the reader only
-  std::string claimed_subject;              // likewise
-  std::string reason;  // machine word: "token_expired", "insufficient_scope", …
+  std::optional<json::object> arguments;  // kept only as a keyed digest
+  PrincipalPtr principal;                 // null when nobody was verified
+  std::string claimed_issuer;             // unverified, escaped; for the reader only
+  std::string claimed_subject;            // likewise
+  std::string reason;                     // machine word: "token_expired", "insufficient_scope", …
   std::string detail;
   int status = 0;
 };

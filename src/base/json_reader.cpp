@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cmath>
 #include <forward_list>
+#include <limits>
 #include <utility>
 
 #include <fmt/format.h>
@@ -452,6 +453,13 @@ Result<> JsonText::read(std::string_view text, const JsonLimits& limits) {
 JsonView::Kind JsonView::kind() const { return whole_->nodes_[index_].kind; }
 std::string_view JsonView::text() const { return whole_->nodes_[index_].text; }
 std::string_view JsonView::string() const { return whole_->nodes_[index_].string; }
+
+json::value JsonView::value() const {
+  constexpr auto kAny = std::numeric_limits<std::size_t>::max();
+  auto value = parse_json(text(), {.depth = kAny, .nodes = kAny, .number_chars = kAny});
+  ASSERT(value, "the whole text was read before, within limits");
+  return std::move(*value);
+}
 
 bool JsonView::is_integer() const {
   if (kind() != Kind::number) return false;

@@ -33,6 +33,8 @@ class JsonView {
   std::string_view string() const;
   // Of a number written without fraction and exponent that fits 64 bits, signed or not.
   bool is_integer() const;
+  // A value of its own, which outlives the text.
+  json::value value() const;
   // A member of an object; nothing of anything else.
   std::optional<JsonView> find(std::string_view name) const;
 

@@ -111,9 +111,10 @@ void Connection::describe_request() {
   request_.received = loop_->now();
   // A proxy on this machine, trusted or not, makes a stranger look local.
   request_.loopback = peer_.is_loopback() && !trusted_ && !head_.forwarded;
-  const ForwardedFacts facts = trusted_ && head_.forwarded
-                                   ? read_forwarded(head_.headers, loop_->shared().trusted)
-                                   : ForwardedFacts{};
+  const ForwardedFacts facts =
+      trusted_ && head_.forwarded
+          ? read_forwarded(head_.headers, loop_->shared().trusted, loop_->shared().forwarding)
+          : ForwardedFacts{};
   if (facts.client || trusted_ || request_.peer.empty()) {
     request_.peer = facts.client.value_or(peer_).text();
   }

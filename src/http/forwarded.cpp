@@ -76,10 +76,12 @@ std::string_view last_value(std::span<const Header> headers, std::string_view na
 
 }  // namespace
 
-ForwardedFacts read_forwarded(std::span<const Header> headers, const AddressSet& trusted) {
+ForwardedFacts read_forwarded(std::span<const Header> headers, const AddressSet& trusted,
+                              Forwarding family) {
   ForwardedFacts facts;
   std::string_view host;
-  if (const std::string_view chain = last_value(headers, "forwarded"); !chain.empty()) {
+  if (family == Forwarding::forwarded) {
+    const std::string_view chain = last_value(headers, "forwarded");
     facts.client = client_of(chain, trusted, [](auto hop) { return parameter(hop, "for"); });
     std::string_view list = chain;
     const std::string_view nearest = pop_last(list);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a trusted proxy says about the request it passed on: Forwarded (RFC 7239)
-// or, when that is absent, X-Forwarded-For, -Proto and -Host. Pure.
+// What a trusted proxy says about the request it passed on: X-Forwarded-For, -Proto and
+// -Host, or Forwarded (RFC 7239), never a mixture. Pure.
 #pragma once
 
 #include <optional>
@@ -10,6 +10,7 @@
 
 #include "http/message.h"
 #include "http/network.h"
+#include "http/server.h"
 
 namespace kubiya::http {
 
@@ -20,6 +21,7 @@ struct ForwardedFacts {
 };
 
 // Call only for a peer that `trusted` contains. What cannot be read is left out.
-ForwardedFacts read_forwarded(std::span<const Header> headers, const AddressSet& trusted);
+ForwardedFacts read_forwarded(std::span<const Header> headers, const AddressSet& trusted,
+                              Forwarding family);
 
 }  // namespace kubiya::http

@@ -63,13 +63,14 @@ struct Hop {
   const char* client;  // "" when unknown
   int secure;          // -1 when unknown
   const char* host;
+  Forwarding family = Forwarding::x_forwarded;
 };
 
 class Forwarded : public testing::TestWithParam<Hop> {};
 
 TEST_P(Forwarded, IsReadFromTheNearestHopOutwards) {
   const auto trusted = AddressSet::parse({"10.0.0.0/8"});
-  const ForwardedFacts facts = read_forwarded(GetParam().headers, *trusted);
+  const ForwardedFacts facts = read_forwarded(GetParam().headers, *trusted, GetParam().family);
   EXPECT_EQ(facts.client ? facts.client->text() : "", GetParam().client);
   EXPECT_EQ(facts.secure ? int{*facts.secure} : -1, GetParam().secure);
   EXPECT_EQ(facts.host, GetParam().host);
@@ -109,12 +110,28 @@ INSTANTIATE_TEST_SUITE_P(
             {{"Forwarded", "for=192.0.2.9, for=\"[2001:db8::1]:1\";proto=https;host=\"a:1\""}},
             "2001:db8::1",
             1,
-            "a:1"},
-        Hop{"Rfc7239Wins",
-            {{"Forwarded", "for=192.0.2.9"}, {"X-Forwarded-For", "192.0.2.1"}},
+            "a:1",
+            Forwarding::forwarded},
+        Hop{"ForwardedOfTheClient",
+            {{"Forwarded", "for=192.0.2.9;proto=https;host=evil"},
+             {"X-Forwarded-For", "192.0.2.1"}},
+            "192.0.2.1",
+            -1,
+            ""},
+        Hop{"OnlyForwardedOfTheClient",
+            {{"Forwarded", "for=192.0.2.9;proto=https;host=evil"}},
+            "",
+            -1,
+            ""},
+        Hop{"XForwardedOfTheClient",
+            {{"Forwarded", "for=192.0.2.9"},
+             {"X-Forwarded-For", "192.0.2.1"},
+             {"X-Forwarded-Proto", "https"},
+             {"X-Forwarded-Host", "evil"}},
             "192.0.2.9",
             -1,
-            ""}),
+            "",
+            Forwarding::forwarded}),
     [](const auto& row) { return std::string(row.param.name); });
 
 }  // namespace

@@ -45,6 +45,10 @@ struct TlsFiles {
   bool enabled() const { return !certificate.empty(); }
 };
 
+// Which family of headers the trusted proxies set. The other one comes from the client, because
+// a proxy passes on what it does not know, so it is ignored.
+enum class Forwarding { x_forwarded, forwarded };
+
 // Who may talk to us, checked before anything else (403 otherwise).
 struct Guard {
   // Accepted Host names without port, lower case. "*" accepts all. The bound
@@ -53,8 +57,9 @@ struct Guard {
   // Accepted Origin values, exact; the server's own origin and, on a loopback
   // listener, any loopback origin are accepted too.
   std::vector<std::string> origins;
-  // Addresses or CIDR blocks whose X-Forwarded-For/-Proto/-Host and Forwarded headers count.
+  // Addresses or CIDR blocks whose X-Forwarded-For/-Proto/-Host, or Forwarded, headers count.
   std::vector<std::string> trusted_proxies;
+  Forwarding forwarding = Forwarding::x_forwarded;
   // Paths whose CORS answer is for everybody ("*"): public metadata, by prefix.
   std::vector<std::string> public_prefixes;
 };

@@ -43,6 +43,7 @@ struct Shared {
                     options.limits.header_count},
         guard(options.guard, listener),
         trusted(std::move(proxies)),
+        forwarding(options.guard.forwarding),
         handler(target),
         counts(options.limits.connections, options.limits.connections_per_peer) {}
 
@@ -50,6 +51,7 @@ struct Shared {
   const HeadLimits head_limits;
   const GuardRules guard;
   const AddressSet trusted;
+  const Forwarding forwarding;
   Handler& handler;
   TlsStore tls;
   ConnectionCounts counts;

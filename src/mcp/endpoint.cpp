@@ -19,14 +19,6 @@ constexpr std::string_view kServerMetadata = "/.well-known/oauth-authorization-s
 // Of parameters that are well formed and name nothing we have.
 int bad_params_status(Era era) { return era == Era::modern ? 400 : 200; }
 
-// The arguments as a value that outlives the message; without any, an empty object.
-json::value own_value(const std::optional<JsonView>& given) {
-  if (!given) return json::object{};
-  auto value = parse_json(given->text());
-  ASSERT(value, "the whole text was read before, under the same limits");
-  return std::move(*value);
-}
-
 audit::Outcome outcome_of(const Result<tools::ToolResult>& result) {
   audit::Outcome outcome;
   outcome.ok = result.has_value() && !result->failed;
@@ -283,7 +275,7 @@ void Endpoint::call_tool(const ExchangePtr& x) {
   }
   auto permit = services_.policy.decide(x->principal, tool->operation());
   if (!permit) return refuse_denied(x, tool->operation(), permit.error());
-  json::value arguments = own_value(given);
+  json::value arguments = given ? given->value() : json::object{};
   if (const json::value* key = find(arguments.get_object(), "api_key")) {
     if (challenge_.mode == Mode::token) {
       return refuse_arguments(

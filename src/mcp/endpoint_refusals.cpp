@@ -167,14 +167,16 @@ void Endpoint::describe_asked(audit::RefusedCall& call, const Exchange& x) const
   const bool known = is_served(message.method);
   call.operation = known ? message.method : "*";
   if (!known) call.target = printable(message.method, 128);
-  if (message.method != "tools/call" || message.params == nullptr) return;
+  if (message.method != "tools/call" || !message.params) return;
   const std::string_view name = find_string(*message.params, "name").value_or("");
   call.target = printable(name, 128);
-  call.arguments = find_object(*message.params, "arguments");
+  if (const auto arguments = find_object(*message.params, "arguments")) {
+    call.arguments = std::move(arguments->value().as_object());
+  }
   const tools::Tool* tool = services_.registry.find(name);
   if (tool == nullptr) return;
   call.operation = tool->operation().name;
-  call.target = call.arguments != nullptr ? target_of(*tool, *call.arguments) : "";
+  call.target = call.arguments ? target_of(*tool, *call.arguments) : "";
 }
 
 identity::Presented Endpoint::presented(const http::Request& request, const Headers& headers,

@@ -874,7 +874,8 @@ class Browsers(Case):
 
     def test_a_trusted_proxy_is_believed(self):
         for name, headers, status in (
-                ("host", {"X-Forwarded-Host": "evil.example"}, 403), ("host", {"Forwarded": "host=evil.example"}, 403),
+                ("host", {"X-Forwarded-Host": "evil.example"}, 403), ("the client's Forwarded", {"Forwarded": "host=evil.example"}, 200),
+                ("the client's Forwarded", {"Forwarded": "host=mcp.example.com", "Host": "10.0.0.5"}, 403),
                 ("host", {"X-Forwarded-Host": "mcp.example.com", "Host": "10.0.0.5"}, 200),
                 ("own origin", {"X-Forwarded-Host": "mcp.example.com", "X-Forwarded-Proto": "https",
                                 "Origin": "https://mcp.example.com"}, 200),
