@@ -37,15 +37,6 @@ Result<> write_script(const std::string& path, std::string_view text) {
   return {};
 }
 
-bool any_line_matches(std::string_view text, const std::string& expected) {
-  while (true) {
-    const auto end = text.find('\n');
-    if (workflow::matches(text.substr(0, end), expected)) return true;
-    if (end == std::string_view::npos) return false;
-    text.remove_prefix(end + 1);
-  }
-}
-
 // As it can be in an environment.
 std::string as_value(std::string_view output) {
   const auto begin = output.find_first_not_of(" \t\r\n");
@@ -128,7 +119,7 @@ void Run::check(const std::vector<workflow::Precondition>& conditions, std::size
                 Verdict verdict) {
   for (; next < conditions.size() && conditions[next].expected; ++next) {
     const auto value = workflow::expand(conditions[next].condition, variables->lookup());
-    met = any_line_matches(value, *conditions[next].expected) && met;
+    met = workflow::matches(value, *conditions[next].expected) && met;
   }
   if (next == conditions.size()) return verdict(met);
   auto child =
@@ -151,13 +142,13 @@ void Run::check(const std::vector<workflow::Precondition>& conditions, std::size
 void Run::launch(std::size_t step) {
   StepState& state = *steps_[step];
   const workflow::Step& what = plan_.step(step);
-  auto ready = launchable(facts_, what, step, *state.attempt->variables, request_.params);
+  auto ready = launchable(facts_, what, step, *state.attempt->variables);
   Result<> written;
   if (ready.script) written = write_script(script_path(facts_, step), *ready.script);
   auto child = written ? host_.launcher.launch(ready.request)
                        : Result<std::unique_ptr<Child>>(fail(written.error()));
   if (!child) {
-    append(step, "system", child.error().message + "\n");
+    append(step, "system", Scrubber(secrets_).whole(child.error().message + "\n"));
     return conclude(step, {Kind::spawn_failed, 127, {}}, child.error().message);
   }
   state.row.pid = (*child)->pid();
@@ -178,6 +169,7 @@ void Run::output(std::size_t step, Stream stream, std::string_view bytes) {
   Attempt& attempt = *steps_[step]->attempt;
   if (stream == Stream::out) capture(step, bytes);
   Allowance& left = stream == Stream::out ? steps_[step]->out_left : steps_[step]->err_left;
+  if (left.used_up()) return left.drop(bytes.size());
   LogStream& log = stream == Stream::out ? attempt.out : attempt.err;
   log.text += left.take(log.scrubber.feed(bytes));
   if (log.text.size() >= kRowBytes) return flush(step);
@@ -196,6 +188,7 @@ void Run::capture(std::size_t step, std::string_view bytes) {
     return;
   }
   attempt.captured += bytes.substr(0, room);
+  attempt.overflowed = true;
   if (!what.output.empty()) attempt.execution->stop(StopReason::output_limit);
 }
 
@@ -233,16 +226,25 @@ void Run::ended(std::size_t step, const Execution::End& end) {
   append_dropped(step, "stdout", state.out_left.dropped());
   append_dropped(step, "stderr", state.err_left.dropped());
 
-  const Kind kind = kind_of(end);
+  Kind kind = kind_of(end);
   state.row.exit_code = end.exit.code;
-  if (!plan_.step(step).output.empty() && kind != Kind::output_limit) {
-    const std::string value = as_value(attempt.captured);
-    state.value = state.value ? *state.value + "\n" + value : value;
-    state.row.output = Scrubber(secrets_).whole(*state.value);
-  }
+  const bool ended_by_itself = kind == Kind::exited || kind == Kind::signaled;
+  if (!keep_value(step) && ended_by_itself) kind = Kind::output_limit;
   const std::string captured = std::move(attempt.captured);
   conclude(step, {kind, end.exit.code, captured},
            reason_of(kind, end.exit, timeout_of(plan_.step(step), host_.options.step_timeout_max)));
+}
+
+// The values of all attempts together are bounded, too.
+bool Run::keep_value(std::size_t step) {
+  StepState& state = *steps_[step];
+  if (plan_.step(step).output.empty()) return true;
+  if (state.attempt->overflowed) return false;
+  std::string value = as_value(state.attempt->captured);
+  if (state.value) value = *state.value + "\n" + value;
+  if (value.size() > host_.options.captured_bytes) return false;
+  state.value = std::move(value);
+  return true;
 }
 
 // The end of an attempt, whether something ran or not.
@@ -262,6 +264,7 @@ void Run::conclude(std::size_t step, const workflow::AttemptResult& result, std:
   } else {
     state.row.status = to_string(plan_.step_status(step));
     state.row.finished_ms = now_ms();
+    if (state.value) state.row.output = Scrubber(secrets_).whole(*state.value);
   }
   save_step(step, [step, final = !retry](Run& run, const Result<>& saved) {
     if (!saved) return run.storage_failed(saved.error());

@@ -24,9 +24,14 @@ constexpr std::chrono::seconds kLastPatience{5};
 
 // Worker's thread: reads the disk.
 void tell_final(RunHost& host, const std::string& run_id, const std::shared_ptr<Watch>& watch) {
-  const auto row = host.store.get(run_id);
+  auto row = host.store.get(run_id);
   const auto status = row ? workflow::run_status(row->status) : std::nullopt;
-  if (!status || !workflow::is_final(*status)) return;
+  if (!status) return;
+  if (!workflow::is_final(*status)) {
+    // Not active, and its end is not on disk: the next start will call it so, too.
+    row->status = to_string(workflow::RunStatus::interrupted);
+    row->reason = "The run's end could not be stored.";
+  }
   const auto steps = host.store.steps(run_id);
   const auto event = final_event(*row, steps ? *steps : std::vector<store::StepRow>());
   host.loop->post([watch, event] { watch->tell(event); });

@@ -249,6 +249,20 @@ steps:
   EXPECT_EQ(done.run.outputs, "{}");
 }
 
+TEST_F(EngineTest, BoundsTheCapturedOutputOfAllAttempts) {
+  options.captured_bytes = 1000;
+  const auto done = run(R"(
+steps:
+  - name: big
+    command: head -c 400 /dev/zero | tr '\0' x; exit 1
+    output: OUT
+    retryPolicy: {limit: 4, intervalSec: 0}
+)");
+  EXPECT_EQ(done.step("big").attempt, 5);
+  EXPECT_EQ(done.step("big").reason, "the captured output is over its limit");
+  EXPECT_EQ(done.step("big").output, std::string(400, 'x') + "\n" + std::string(400, 'x'));
+}
+
 TEST_F(EngineTest, RunsTheHandlersOfTheOutcome) {
   const std::string handlers = R"(
 handlerOn:

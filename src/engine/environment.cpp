@@ -38,15 +38,16 @@ std::vector<std::string> interpreter_of(const workflow::Step& step) {
   return shell_of(step);
 }
 
-void append_values(std::vector<std::string>& argv, const workflow::Pairs& params) {
-  for (const auto& [name, value] : params) argv.push_back(value);
+void append_values(std::vector<std::string>& argv, const Variables& variables) {
+  const auto& values = variables.positional();
+  argv.insert(argv.end(), values.begin(), values.end());
 }
 
 void append_missing(workflow::Pairs& environment, workflow::Pairs extra) {
   for (auto& entry : extra) environment.push_back(std::move(entry));
 }
 
-// `$1` in a text of a list is that shell's own.
+// `$1` is the shell's own.
 workflow::Lookup named_only(const Variables& variables) {
   return [&variables](std::string_view name) {
     return workflow::is_env_name(name) ? variables.find(name) : std::nullopt;
@@ -107,6 +108,26 @@ Variables::Variables(const RunFacts& run, const workflow::Definition& definition
   }
   for (const auto& [name, value] : outputs) set(name, value);
   set_own(run, step.name);
+  set_positional(definition, params);
+}
+
+void Variables::set_positional(const workflow::Definition& definition,
+                               const workflow::Pairs& params) {
+  auto next = params.begin();
+  for (const auto& known : definition.params) {
+    const bool given = next != params.end() && next->first == known.name;
+    positional_.push_back(given ? (next++)->second : "");
+  }
+  const bool tail = next != params.end();
+  for (; next != params.end(); ++next) positional_.push_back(next->second);
+  // Nothing stands behind those left out at the end: $# does not count them.
+  for (auto known = definition.params.rbegin(); !tail && known != definition.params.rend();
+       ++known) {
+    const bool given = std::any_of(params.begin(), params.end(),
+                                   [&](const auto& param) { return param.first == known->name; });
+    if (given) break;
+    positional_.pop_back();
+  }
 }
 
 void Variables::set_own(const RunFacts& run, const std::string& step) {
@@ -127,13 +148,14 @@ void Variables::set_own(const RunFacts& run, const std::string& step) {
 }
 
 void Variables::set(const std::string& name, std::string value) {
-  for (auto& entry : variables_) {
+  auto& entries = workflow::is_position(name) ? numbered_ : variables_;
+  for (auto& entry : entries) {
     if (entry.first == name) {
       entry.second = std::move(value);
       return;
     }
   }
-  variables_.emplace_back(name, std::move(value));
+  entries.emplace_back(name, std::move(value));
 }
 
 void Variables::set_expanded(const workflow::Pairs& entries) {
@@ -141,8 +163,10 @@ void Variables::set_expanded(const workflow::Pairs& entries) {
 }
 
 std::optional<std::string> Variables::find(std::string_view name) const {
-  for (const auto& entry : variables_) {
-    if (entry.first == name) return entry.second;
+  for (const auto* entries : {&variables_, &numbered_}) {
+    for (const auto& entry : *entries) {
+      if (entry.first == name) return entry.second;
+    }
   }
   return std::nullopt;
 }
@@ -156,7 +180,7 @@ std::string script_path(const RunFacts& run, std::size_t position) {
 }
 
 Launchable launchable(const RunFacts& run, const workflow::Step& step, std::size_t position,
-                      const Variables& variables, const workflow::Pairs& params) {
+                      const Variables& variables) {
   Launchable out;
   LaunchRequest& request = out.request;
   request.directory = directory_of(run, step, variables);
@@ -165,28 +189,29 @@ Launchable launchable(const RunFacts& run, const workflow::Step& step, std::size
     request.argv = interpreter_of(step);
     workflow::ShellText text{step.script, {}};
     if (workflow::is_shell(request.argv.front())) {
-      text = workflow::prepare_shell(step.script, variables.lookup());
+      text = workflow::prepare_shell(step.script, named_only(variables));
     }
     append_missing(request.environment, std::move(text.variables));
     out.script = std::move(text.text);
     request.argv.push_back(script_path(run, position));
-    append_values(request.argv, params);
+    append_values(request.argv, variables);
   } else if (!step.argv.empty()) {
     set_words(request, step.argv, variables);
   } else {
-    auto text = workflow::prepare_shell(step.command, variables.lookup());
+    auto text = workflow::prepare_shell(step.command, named_only(variables));
     append_missing(request.environment, std::move(text.variables));
     request.argv = shell_of(step);
     request.argv.insert(request.argv.end(), {"-c", std::move(text.text), step.name});
-    append_values(request.argv, params);
+    append_values(request.argv, variables);
   }
   return out;
 }
 
 LaunchRequest condition_command(const RunFacts& run, const std::string& command,
                                 const Variables& variables) {
-  auto text = workflow::prepare_shell(command, variables.lookup());
-  LaunchRequest request{{"sh", "-c", std::move(text.text)}, variables.all(), run.directory};
+  auto text = workflow::prepare_shell(command, named_only(variables));
+  LaunchRequest request{{"sh", "-c", std::move(text.text), "sh"}, variables.all(), run.directory};
+  append_values(request.argv, variables);
   append_missing(request.environment, std::move(text.variables));
   return request;
 }

@@ -35,13 +35,18 @@ class Variables {
   // Each name once.
   const workflow::Pairs& all() const { return variables_; }
   std::optional<std::string> find(std::string_view name) const;
+  // The params' values as $1, $2, …: one that was left out keeps its place.
+  const std::vector<std::string>& positional() const { return positional_; }
   workflow::Lookup lookup() const;
 
  private:
   void set(const std::string& name, std::string value);
   void set_expanded(const workflow::Pairs& entries);
   void set_own(const RunFacts& run, const std::string& step);
+  void set_positional(const workflow::Definition& definition, const workflow::Pairs& params);
   workflow::Pairs variables_;
+  workflow::Pairs numbered_;  // params without a name: no environment can hold them
+  std::vector<std::string> positional_;
 };
 
 // Where the text of `step.script` has to be put before launching.
@@ -53,7 +58,7 @@ struct Launchable {
 };
 
 Launchable launchable(const RunFacts& run, const workflow::Step& step, std::size_t position,
-                      const Variables& variables, const workflow::Pairs& params);
+                      const Variables& variables);
 
 // `command` of a precondition without `expected`.
 LaunchRequest condition_command(const RunFacts& run, const std::string& command,

@@ -11,6 +11,11 @@
 #include "engine/leftovers.h"
 
 namespace kubiya::engine {
+namespace {
+
+constexpr std::chrono::milliseconds kLookAgain{20};
+
+}  // namespace
 
 Execution::Execution(Loop& loop, std::unique_ptr<Child> child, const Limits& limits,
                      workflow::Pairs marks, Listener listener)
@@ -36,6 +41,7 @@ Execution::~Execution() {
   if (exit_watch_ != 0) loop_.unwatch(child_->pidfd(), exit_watch_);
   loop_.cancel(deadline_);
   loop_.cancel(kill_timer_);
+  loop_.cancel(linger_timer_);
   loop_.cancel(drain_timer_);
 }
 
@@ -44,7 +50,12 @@ void Execution::stop(StopReason reason) {
   end_.stopped = reason;
   child_->signal_group(SIGTERM);
   child_->signal_group(SIGCONT);  // a stopped process sees the SIGTERM only when it goes on
-  kill_timer_ = loop_.after(limits_.kill_grace, [this] { child_->signal_group(SIGKILL); });
+  kill_timer_ = loop_.after(limits_.kill_grace, [this] { kill_group(); });
+}
+
+void Execution::kill_group() {
+  killed_ = true;
+  child_->signal_group(SIGKILL);
 }
 
 void Execution::read_some(Stream stream) {
@@ -67,12 +78,16 @@ void Execution::close_source(Stream stream) {
 }
 
 // The group is killed before its leader is reaped: until then the kernel gives the number to
-// nobody else.
+// nobody else. In a step that was stopped the others have the rest of the grace, too.
 void Execution::exited() {
-  child_->signal_group(SIGKILL);
-  const auto exit = child_->reap();
   loop_.unwatch(child_->pidfd(), exit_watch_);
   exit_watch_ = 0;
+  if (end_.stopped != StopReason::none && !killed_ && child_->is_group_alive()) {
+    linger_timer_ = loop_.after(kLookAgain, [this] { exited(); });
+    return;
+  }
+  child_->signal_group(SIGKILL);
+  const auto exit = child_->reap();
   loop_.cancel(deadline_);
   loop_.cancel(kill_timer_);
   if (exit) {

@@ -42,7 +42,7 @@ class Execution {
   Execution& operator=(const Execution&) = delete;
 
   int pid() const { return child_->pid(); }
-  // SIGTERM now, SIGKILL after the grace. The first reason stays.
+  // SIGTERM now, SIGKILL after the grace, for the whole group. The first reason stays.
   void stop(StopReason reason);
 
  private:
@@ -54,6 +54,7 @@ class Execution {
   void read_some(Stream stream);
   void close_source(Stream stream);
   void exited();
+  void kill_group();
   void drained();
   void end_if_complete();
 
@@ -64,7 +65,8 @@ class Execution {
   Listener listener_;
   Source out_, err_;
   Loop::Id exit_watch_ = 0;
-  Loop::Id deadline_ = 0, kill_timer_ = 0, drain_timer_ = 0;
+  Loop::Id deadline_ = 0, kill_timer_ = 0, linger_timer_ = 0, drain_timer_ = 0;
+  bool killed_ = false;
   bool reaped_ = false;
   End end_;
 };

@@ -279,6 +279,23 @@ steps:
   EXPECT_TRUE(eventually([&] { return !is_alive(pid); }));
 }
 
+// The shell dies of the signal at once; what it started may still tidy up.
+TEST_F(EngineTest, LetsGrandchildrenEndInTheirOwnTime) {
+  options.kill_grace = std::chrono::seconds(20);
+  const std::string mark = place.file("tidy");
+  const auto done = run(R"(
+steps:
+  - name: parent
+    timeoutSec: 1
+    command: |
+      sh -c 'trap "sleep 0.3; echo done > )" +
+                        mark + R"(; exit 0" TERM; while :; do sleep 0.05; done'
+      echo never
+)");
+  EXPECT_EQ(done.step("parent").reason, "timed out after 1 s");
+  EXPECT_EQ(read_file(mark), "done\n");
+}
+
 TEST_F(EngineTest, KillsAStoppedStep) {
   const auto done = run(R"(
 steps:
@@ -304,6 +321,45 @@ steps: [{name: a, command: 'echo $TOKEN'}]
                         {{"TOKEN", "hunter2hunter2"}});
   EXPECT_EQ(done.run.params, R"({"TOKEN":"[redacted]"})");
   EXPECT_EQ(done.text("stdout"), "[redacted]\n");
+}
+
+TEST_F(EngineTest, KeepsTheKeyOutOfParamsAndMessages) {
+  const auto done =
+      run("steps: [{name: a, command: [x, y], dir: '/no/$P'}]", {{"P", "kb-secret-0123456789"}});
+  EXPECT_EQ(done.run.params, R"({"P":"[redacted]"})");
+  EXPECT_NE(done.text("system"), "");
+  EXPECT_EQ(done.text("system").find("kb-secret"), std::string::npos);
+}
+
+TEST_F(EngineTest, GivesParamsWithoutNamesByPosition) {
+  const std::string text = R"(
+params: "one K=two"
+steps:
+  - name: shell
+    command: echo "$1 $2 $K $#"; env | grep -c '^1=' || true
+  - name: list
+    command: [echo, "$1", "$K"]
+  - name: condition
+    command: 'true'
+    precondition: test "$1" = one
+)";
+  auto request = start_of(text);
+  request.params = *workflow::bind_params(request.definition, {});
+  const auto started = start(std::move(request));
+  ASSERT_TRUE(started) << started.error().message;
+  const auto done = ended(started->run_id);
+  EXPECT_EQ(done.text("stdout", "shell"), "one two two 2\n0\n");
+  EXPECT_EQ(done.text("stdout", "list"), "one two\n");
+  EXPECT_EQ(done.step("condition").status, "finished");
+}
+
+TEST_F(EngineTest, KeepsThePlaceOfAParamThatWasLeftOut) {
+  const auto done = run(R"(
+params: [{A: {description: a}}, {B: {description: b}}, {C: {description: c}}]
+steps: [{name: a, command: 'echo "[$1] [$2] $#"'}]
+)",
+                        {{"B", "b"}});
+  EXPECT_EQ(done.text("stdout"), "[] [b] 2\n");
 }
 
 TEST_F(EngineTest, KillsLeftoversOfThisInstallationOnly) {

@@ -17,6 +17,7 @@
 #include <fmt/format.h>
 
 #include "engine/descriptor.h"
+#include "engine/leftovers.h"
 
 namespace kubiya::engine {
 namespace {
@@ -40,6 +41,8 @@ class ProcessChild final : public Child {
   void signal_group(int signal) override {
     if (!reaped_) ::kill(-pid_, signal);
   }
+
+  bool is_group_alive() const override { return !reaped_ && has_live_member(pid_); }
 
   Result<Exit> reap() override {
     siginfo_t info{};

@@ -30,6 +30,8 @@ class Child {
   virtual int stdout_fd() const = 0;  // non-blocking
   virtual int stderr_fd() const = 0;
   virtual void signal_group(int signal) = 0;
+  // Somebody of the group still runs, its exited leader aside.
+  virtual bool is_group_alive() const { return false; }
   // After pidfd is readable: reaps. exit code, or 128 + signal with `signaled` set.
   struct Exit {
     int code = 0;

@@ -7,13 +7,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <fstream>
 #include <memory>
 #include <optional>
 #include <set>
+#include <sstream>
 #include <string>
 #include <thread>
 
@@ -79,6 +82,24 @@ std::set<pid_t> kill_round(const workflow::Pairs& marks) {
 }
 
 }  // namespace
+
+bool has_live_member(int process_group) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> proc(::opendir("/proc"), ::closedir);
+  if (!proc) return false;
+  while (const dirent* entry = ::readdir(proc.get())) {
+    if (!process_id(entry->d_name)) continue;
+    std::ifstream file(std::string("/proc/") + entry->d_name + "/stat");
+    std::string line;
+    std::getline(file, line);
+    // The name before it may hold anything, brackets too.
+    std::istringstream fields(line.substr(std::min(line.rfind(')'), line.size() - 1) + 1));
+    char state = 0;
+    int parent = 0, group = 0;
+    fields >> state >> parent >> group;
+    if (fields && group == process_group && state != 'Z' && state != 'X') return true;
+  }
+  return false;
+}
 
 std::size_t kill_marked(const workflow::Pairs& marks) {
   if (marks.empty()) return 0;

@@ -15,4 +15,7 @@ namespace kubiya::engine {
 // A process that rewrote its own environment is not found: only a sandbox holds such a one.
 std::size_t kill_marked(const workflow::Pairs& marks);
 
+// True when a process of the group runs; zombies do not. Blocks shortly: reads /proc.
+bool has_live_member(int process_group);
+
 }  // namespace kubiya::engine

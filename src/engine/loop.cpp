@@ -108,6 +108,7 @@ Loop::Id Loop::after(std::chrono::milliseconds wait, Task task) {
 }
 
 void Loop::cancel(Id timer) {
+  if (timer == 0) return;
   const auto time = timer_times_.find(timer);
   if (time == timer_times_.end()) return;
   timers_.erase({time->second, timer});

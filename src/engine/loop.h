@@ -31,7 +31,8 @@ class Loop {
   Id watch(int fd, Task readable);  // level-triggered
   void unwatch(int fd, Id id);
   Id after(std::chrono::milliseconds wait, Task task);
-  void cancel(Id timer);  // nothing happens when it has fired
+  // Nothing happens when it has fired. 0 is nobody's, on any thread.
+  void cancel(Id timer);
 
  private:
   void run_posted();

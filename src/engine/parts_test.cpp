@@ -44,6 +44,24 @@ TEST(Scrubber, FindsSecretsAtEveryCut) {
   }
 }
 
+TEST(Scrubber, FindsOverlappingSecretsAtEveryCut) {
+  const std::string text = "a token-long-x token tokentoken-lon ong-xyz";
+  for (std::size_t cut = 0; cut <= text.size(); ++cut) {
+    Scrubber scrubber({Secret("token"), Secret("token-long"), Secret("long-x")});
+    std::string out = scrubber.feed(text.substr(0, cut));
+    out += scrubber.feed(text.substr(cut));
+    out += scrubber.finish();
+    EXPECT_EQ(out, "a [redacted] [redacted] [redacted][redacted]-lon ong-xyz") << cut;
+  }
+}
+
+TEST(Scrubber, DoesNotKeepARowOfRepeatedSecrets) {
+  Scrubber scrubber({Secret("aaaa")});
+  EXPECT_EQ(scrubber.feed(std::string(1000, 'a')), "[redacted]");
+  EXPECT_EQ(scrubber.feed(std::string(1000, 'a')), "");
+  EXPECT_EQ(scrubber.finish(), "");
+}
+
 TEST(Scrubber, FindsASecretFedByteByByte) {
   Scrubber scrubber({Secret("aab"), Secret("aaaaab")});
   std::string out;

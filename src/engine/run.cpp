@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "base/log.h"
+#include "engine/run_row.h"
 #include "engine/step_state.h"
 
 namespace kubiya::engine {
@@ -14,18 +15,6 @@ namespace {
 
 using workflow::RunStatus;
 using workflow::StepStatus;
-
-std::vector<Secret> secrets_of(const StartRun& request, const RunFacts& facts) {
-  std::vector<Secret> secrets;
-  if (const auto& key = facts.principal->facts().api_key) secrets.push_back(*key);
-  for (const auto& param : request.definition.params) {
-    if (!param.secret) continue;
-    for (const auto& [name, value] : request.params) {
-      if (name == param.name) secrets.emplace_back(value);
-    }
-  }
-  return secrets;
-}
 
 bool is_final_step(StepStatus status) {
   return status != StepStatus::not_started && status != StepStatus::running;
@@ -240,9 +229,14 @@ void Run::finish_as(RunStatus status, std::string reason) {
   row_.finished_ms = now_ms();
   row_.outputs = outputs_json();
   host_.worker.add([directory = facts_.directory] { remove_directory(directory); });
+  save_end();
+}
+
+void Run::save_end() {
   host_.store.set_run(row_.id, row_.status, row_.reason, row_.started_ms, row_.finished_ms,
                       row_.outputs, on_loop([](Run& run, const Result<>& saved) {
                         if (saved) return run.told_final(run.row_.status, run.row_.reason);
+                        if (saved.error().code == Code::busy) return run.save_end();
                         // The next start finds it unfinished and calls it so, too.
                         run.told_final(std::string(to_string(RunStatus::interrupted)),
                                        "The run's end could not be stored.");

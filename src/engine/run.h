@@ -85,6 +85,7 @@ class Run : public std::enable_shared_from_this<Run> {
   void limit_handlers();
   void finish();
   void finish_as(workflow::RunStatus status, std::string reason);
+  void save_end();
   void told_final(const std::string& status, const std::string& reason);
   void storage_failed(const Error& error);
   std::string outputs_json() const;
@@ -100,6 +101,8 @@ class Run : public std::enable_shared_from_this<Run> {
   void output(std::size_t step, Stream stream, std::string_view bytes);
   void capture(std::size_t step, std::string_view bytes);
   void flush(std::size_t step);
+  // False when the value of the output variable is over its limit.
+  bool keep_value(std::size_t step);
   void append(std::size_t step, const char* stream, std::string text);
   void append_dropped(std::size_t step, const char* stream, std::size_t bytes);
   void ended(std::size_t step, const Execution::End& end);

@@ -6,6 +6,7 @@
 #include "base/encoding.h"
 #include "base/json.h"
 #include "crypto/digest.h"
+#include "engine/scrub.h"
 #include "workflow/expand.h"
 #include "workflow/plan.h"
 
@@ -17,10 +18,11 @@ bool is_secret(const workflow::Definition& definition, const std::string& name) 
                      [&](const auto& param) { return param.secret && param.name == name; });
 }
 
-std::string params_json(const StartRun& request) {
+std::string params_json(const StartRun& request, const RunFacts& facts) {
+  const Scrubber scrubber(secrets_of(request, facts));
   json::object params;
   for (const auto& [name, value] : request.params) {
-    params[name] = is_secret(request.definition, name) ? "[redacted]" : value;
+    params[name] = is_secret(request.definition, name) ? "[redacted]" : scrubber.whole(value);
   }
   return to_json(params);
 }
@@ -41,9 +43,22 @@ std::string call_digest(const StartRun& request) {
 
 }  // namespace
 
+std::vector<Secret> secrets_of(const StartRun& request, const RunFacts& facts) {
+  std::vector<Secret> secrets;
+  if (const auto& key = facts.principal->facts().api_key) secrets.push_back(*key);
+  for (const auto& param : request.definition.params) {
+    if (!param.secret) continue;
+    for (const auto& [name, value] : request.params) {
+      if (name == param.name) secrets.emplace_back(value);
+    }
+  }
+  return secrets;
+}
+
 Result<> check_params(const workflow::Pairs& params) {
   for (const auto& [name, value] : params) {
-    if (!workflow::is_env_name(name) || workflow::is_dangerous_env_name(name)) {
+    const bool named = workflow::is_env_name(name) && !workflow::is_dangerous_env_name(name);
+    if (!named && !workflow::is_position(name)) {
       return fail(Code::invalid, "A parameter may not have the name " + printable(name) + ".");
     }
     if (value.find('\0') != value.npos || !is_utf8(value)) {
@@ -68,7 +83,7 @@ store::RunRow run_row(const RunFacts& facts, const StartRun& request, const std:
   row.workflow = request.workflow.name;
   row.digest = request.workflow.digest;
   row.definition = request.workflow.text;
-  row.params = params_json(request);
+  row.params = params_json(request, facts);
   row.status = to_string(workflow::RunStatus::queued);
   row.request_id = request_id;
   row.idempotency_key = request.idempotency_key;

@@ -16,7 +16,10 @@ namespace kubiya::engine {
 // Names were checked with the definition; this is the last gate before an environment.
 Result<> check_params(const workflow::Pairs& params);
 
-// Values of secret params are not in it.
+// What must not be in any record of the run.
+std::vector<Secret> secrets_of(const StartRun& request, const RunFacts& facts);
+
+// Secrets are not in it.
 store::RunRow run_row(const RunFacts& facts, const StartRun& request, const std::string& request_id,
                       std::int64_t now_ms);
 

@@ -54,43 +54,57 @@ Scrubber::Scrubber(std::vector<Secret> secrets) : secrets_(std::move(secrets)) {
   std::erase_if(secrets_, [](const Secret& secret) { return secret.size() < kShortest; });
   std::sort(secrets_.begin(), secrets_.end(),
             [](const Secret& a, const Secret& b) { return a.size() > b.size(); });
-}
-
-void Scrubber::replace_all(std::string& text) const {
   for (const Secret& secret : secrets_) {
-    for (auto at = text.find(secret.reveal()); at != std::string::npos;
-         at = text.find(secret.reveal(), at + kRedacted.size())) {
-      text.replace(at, secret.size(), kRedacted);
-    }
+    first_[static_cast<unsigned char>(secret.reveal().front())] = true;
   }
 }
 
-std::size_t Scrubber::held_back(std::string_view text) const {
-  std::size_t longest = cut_character(text);
+bool Scrubber::may_begin(std::string_view text) const {
+  return std::ranges::any_of(secrets_, [&](const Secret& secret) {
+    return secret.size() > text.size() && secret.reveal().starts_with(text);
+  });
+}
+
+std::size_t Scrubber::longest_at(std::string_view text) const {
   for (const Secret& secret : secrets_) {
-    for (std::size_t length = std::min(secret.size() - 1, text.size()); length > longest;
-         --length) {
-      if (text.ends_with(secret.reveal().substr(0, length))) longest = length;
-    }
+    if (text.starts_with(secret.reveal())) return secret.size();
   }
-  return longest;
+  return 0;
+}
+
+// Secrets that overlap are hidden as one.
+Scrubber::Cut Scrubber::scrub(std::string_view text, std::size_t end, std::size_t covered,
+                              bool is_last) const {
+  Cut cut;
+  for (; cut.at < end; ++cut.at) {
+    const std::string_view rest = text.substr(cut.at);
+    if (first_[static_cast<unsigned char>(rest[0])]) {
+      if (!is_last && may_begin(rest)) break;
+      const std::size_t length = longest_at(rest);
+      if (length != 0 && cut.at >= covered) cut.ready += kRedacted;
+      if (length != 0) covered = std::max(covered, cut.at + length);
+    }
+    if (cut.at >= covered) cut.ready += rest[0];
+  }
+  cut.covered = covered > cut.at ? covered - cut.at : 0;
+  return cut;
 }
 
 std::string Scrubber::feed(std::string_view bytes) {
   pending_ += bytes;
-  replace_all(pending_);
-  const std::size_t kept = held_back(pending_);
-  const std::string ready = pending_.substr(0, pending_.size() - kept);
-  pending_.erase(0, ready.size());
-  return to_utf8(ready);
+  const Cut cut = scrub(pending_, pending_.size() - cut_character(pending_), covered_, false);
+  pending_.erase(0, cut.at);
+  covered_ = cut.covered;
+  return to_utf8(cut.ready);
 }
 
-std::string Scrubber::finish() { return to_utf8(std::exchange(pending_, {})); }
+std::string Scrubber::finish() {
+  const std::string rest = std::exchange(pending_, {});
+  return to_utf8(scrub(rest, rest.size(), std::exchange(covered_, 0), true).ready);
+}
 
 std::string Scrubber::whole(std::string_view bytes) const {
-  std::string text(bytes);
-  replace_all(text);
-  return to_utf8(text);
+  return to_utf8(scrub(bytes, bytes.size(), 0, true).ready);
 }
 
 std::string Allowance::take(std::string text) {

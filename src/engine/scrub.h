@@ -3,6 +3,7 @@
 // Output of steps made fit for keeping: secrets out, UTF-8 whole. Pure.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -29,10 +30,19 @@ class Scrubber {
   std::string whole(std::string_view bytes) const;
 
  private:
-  void replace_all(std::string& text) const;
-  std::size_t held_back(std::string_view text) const;
-  std::vector<Secret> secrets_;  // longest first
+  struct Cut {
+    std::string ready;
+    std::size_t at = 0;       // what is behind waits for more
+    std::size_t covered = 0;  // of that, these bytes are hidden already
+  };
+  // All of `text` up to `end`, or to where a secret may begin that is not there yet.
+  Cut scrub(std::string_view text, std::size_t end, std::size_t covered, bool is_last) const;
+  bool may_begin(std::string_view text) const;
+  std::size_t longest_at(std::string_view text) const;
+  std::vector<Secret> secrets_;    // longest first
+  std::array<bool, 256> first_{};  // bytes that secrets begin with
   std::string pending_;
+  std::size_t covered_ = 0;
 };
 
 // Counts down what may be kept; the rest is counted.
@@ -41,6 +51,8 @@ class Allowance {
   explicit Allowance(std::size_t bytes) : left_(bytes) {}
   // The part of `text` that is kept, cut at a character.
   std::string take(std::string text);
+  bool used_up() const { return left_ == 0; }
+  void drop(std::size_t bytes) { dropped_ += bytes; }
   // Dropped since the last call.
   std::size_t dropped();
 

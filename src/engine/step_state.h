@@ -24,6 +24,7 @@ struct Run::Attempt {
   std::shared_ptr<const Variables> variables;
   LogStream out, err;
   std::string captured;  // raw stdout, bounded
+  bool overflowed = false;
   Loop::Id flush_timer = 0;
   std::unique_ptr<Execution> execution;
 };

@@ -10,6 +10,7 @@ namespace {
 
 // Bounds how long the first writer of a batch waits for the last.
 constexpr std::size_t kBatchItems = 1024;
+constexpr int kBeginAttempts = 15;  // each waits for the busy timeout
 
 Error closed_error() {
   return {Code::unavailable,
@@ -76,9 +77,19 @@ void Writer::commit(Batch& batch) {
   for (Item& item : batch) item.result = fail(committed.error());
 }
 
+// Another process may hold the lock; nothing was tried yet, so it can be tried again.
+Result<> Writer::begin() {
+  for (int attempt = 1;; ++attempt) {
+    auto begun = connection_->execute("BEGIN IMMEDIATE");
+    if (begun || begun.error().code != Code::busy || attempt == kBeginAttempts) return begun;
+    log::warn("another process holds the database", {{"attempt", attempt}});
+    const std::lock_guard lock(mutex_);
+    if (stopping_) return begun;
+  }
+}
+
 Result<> Writer::attempt(Batch& batch) {
-  // Another process may hold the lock; nothing was tried, so this is no reason to stop.
-  TRY_VOID(connection_->execute("BEGIN IMMEDIATE"));
+  TRY_VOID(begin());
   Result<> usable;
   for (Item& item : batch) {
     usable = run_isolated(item);

@@ -41,6 +41,7 @@ class Writer {
   bool commit_next();  // false: stopping, and nothing is left
   Batch take();
   void commit(Batch& batch);
+  Result<> begin();
   Result<> attempt(Batch& batch);
   Result<> run_isolated(Item& item);
 

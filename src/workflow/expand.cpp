@@ -142,6 +142,11 @@ bool is_env_name(std::string_view name) {
          std::all_of(name.begin(), name.end(), is_name_char);
 }
 
+bool is_position(std::string_view name) {
+  return !name.empty() && name[0] != '0' &&
+         name.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
 bool is_dangerous_env_name(std::string_view name) {
   return std::ranges::find(kDangerousNames, name) != std::end(kDangerousNames) ||
          std::ranges::any_of(kDangerousPrefixes,

@@ -40,6 +40,8 @@ std::optional<std::string> json_path(std::string_view json_text, std::string_vie
 // hooks (BASH_ENV, ENV, IFS, PYTHONSTARTUP, GIT_SSH_COMMAND …) as *params*; definitions may set
 // PATH.
 bool is_env_name(std::string_view name);
+// The name of a param that has none: "1", "2", ….
+bool is_position(std::string_view name);
 bool is_dangerous_env_name(std::string_view name);
 
 // One-line test of `expected` or a continueOn output pattern against a value.
