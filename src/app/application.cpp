@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/application.h"
 
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <csignal>
 
@@ -280,10 +281,12 @@ sigset_t served_signals() {
   return set;
 }
 
-// No core file may hold a token, and ten thousand connections need as many descriptors.
+// No core file may hold a token, no process of the same user may read this one's memory or
+// environment, and ten thousand connections need as many descriptors.
 void settle_limits() {
   const rlimit no_core{0, 0};
   setrlimit(RLIMIT_CORE, &no_core);
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   rlimit files{};
   if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
     files.rlim_cur = files.rlim_max;

@@ -436,6 +436,7 @@ class AuthenticatorImpl final : public Authenticator {
       Claimed claimed = claimed_by(*token);
       refused.claimed_issuer = std::move(claimed.issuer);
       refused.claimed_subject = std::move(claimed.subject);
+      refused.detail = printable(token->kid.value_or(""), 32);
     }
     return tl::unexpected(std::move(refused));
   }

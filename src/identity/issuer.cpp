@@ -328,6 +328,9 @@ class Core : public std::enable_shared_from_this<Core> {
                                                       {"detail", result.error().detail}});
     } else if (changed) {
       log::info("signing keys are in use", {{"issuer", options_.url}, {"epoch", epoch()}});
+      for (const std::string& problem : result->set->skipped()) {
+        log::warn("a published key is not used", {{"issuer", options_.url}, {"problem", problem}});
+      }
     }
   }
 

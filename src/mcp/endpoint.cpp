@@ -291,6 +291,10 @@ void Endpoint::call_tool(const ExchangePtr& x) {
   if (const auto wrong = tool->check(arguments))
     return refuse_arguments(x, "invalid_arguments", *wrong);
   json::object owned = std::move(arguments.get_object());
+  if (x->headers.idempotency_key.count > 1) {
+    return refuse_arguments(x, "invalid_arguments",
+                            "The Idempotency-Key header is repeated: send it once");
+  }
   if (tool->operation().effect == Effect::reads) {
     read(x, *tool, std::move(*permit), std::move(owned));
   } else {

@@ -206,7 +206,7 @@ bool Endpoint::is_open_method(std::string_view method) const {
 
 std::string Endpoint::next_request_id(int loop) {
   PerLoop& mine = loops_[static_cast<std::size_t>(loop)];
-  std::string id = mine.id_prefix + "00000000";
+  std::string id = mine.id_prefix + "0000000000000000";
   std::uint64_t left = ++mine.requests;
   for (std::size_t at = id.size(); left != 0 && at > mine.id_prefix.size(); left >>= 4) {
     id[--at] = "0123456789abcdef"[left & 15];
