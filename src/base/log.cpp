@@ -69,8 +69,7 @@ class Writer {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    // Not joined: it may be stuck in a write for ever.
-    std::thread([this, mine = generation_] { run(mine); }).detach();
+    thread_ = std::thread([this, mine = generation_] { run(mine); });
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 
@@ -83,6 +82,10 @@ class Writer {
     pending_.clear();
     ++generation_;
     wake_.notify_all();
+    // It writes only what fits without waiting, so it is on its way out.
+    std::thread ended = std::move(thread_);
+    lock.unlock();
+    ended.join();
   }
 
   // False when there is no thread to take them.
@@ -139,6 +142,7 @@ class Writer {
     }
   }
 
+  std::thread thread_;
   std::mutex mutex_;
   std::condition_variable wake_;
   std::condition_variable idle_;
@@ -149,7 +153,7 @@ class Writer {
   std::uint64_t generation_ = 0;
 };
 
-// Never destroyed, because its thread is not waited for.
+// Never destroyed: a server that an exit cuts short still has its thread.
 Writer& writer() {
   static Writer* const only = new Writer;
   return *only;

@@ -328,7 +328,8 @@ class Core : public std::enable_shared_from_this<Core> {
                                                       {"detail", result.error().detail}});
     } else if (changed) {
       log::info("signing keys are in use", {{"issuer", options_.url}, {"epoch", epoch()}});
-      for (const std::string& problem : result->set->skipped()) {
+      const auto set = keys();
+      for (const std::string& problem : set ? set->skipped() : std::vector<std::string>()) {
         log::warn("a published key is not used", {{"issuer", options_.url}, {"problem", problem}});
       }
     }
