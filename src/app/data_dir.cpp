@@ -6,10 +6,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <thread>
 
 #include <fmt/format.h>
 
@@ -20,6 +22,20 @@
 #include "tools/workflow_text.h"
 
 namespace kubiya::app {
+namespace {
+
+// A child of a server that was just killed holds its lock until it starts its own program, which
+// is a matter of milliseconds; whoever restarts the server at once must not be turned away.
+bool lock_patiently(int descriptor) {
+  constexpr int kTries = 30;
+  for (int i = 0; i < kTries; ++i) {
+    if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
+}  // namespace
 
 Result<DataLock> DataLock::take(const std::string& data_dir) {
   std::error_code ec;
@@ -37,7 +53,7 @@ Result<DataLock> DataLock::take(const std::string& data_dir) {
   if (descriptor < 0) {
     return fail(Code::unavailable, fmt::format("cannot open {}: {}", path, std::strerror(errno)));
   }
-  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+  if (!lock_patiently(descriptor)) {
     ::close(descriptor);
     return fail(
         Code::conflict,
