@@ -35,6 +35,16 @@ def free_port():
         return s.getsockname()[1]
 
 
+def until(answer, seconds=20):
+    """What `answer` gives once it is something."""
+    end = time.time() + seconds
+    while time.time() < end:
+        if found := answer():
+            return found
+        time.sleep(0.02)
+    raise AssertionError("it did not come in time")
+
+
 class Issuer:
     """An OpenID provider's public side, with RSA and EC keys, on loopback."""
 

@@ -12,7 +12,7 @@ import tempfile
 import time
 import unittest
 
-from harness import BINARY, CANARY, ROOT, Issuer, Server
+from harness import BINARY, CANARY, ROOT, Issuer, Server, until
 
 KEY = re.compile(r"kb-[0-9A-Za-z]{61}")
 STEPS = [{"name": "hash", "script": 'printf %s "$KUBIYA_API_KEY" | sha256sum | cut -c1-64', "output": "HASH"},
@@ -54,15 +54,6 @@ def make(user, *more, scopes="read write execute", at=None, known=True):
 
 def ident(key):
     return key[3:15]
-
-
-def until(answer, seconds=20):
-    end = time.time() + seconds
-    while time.time() < end:
-        if found := answer():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it did not come in time")
 
 
 def digest(key):

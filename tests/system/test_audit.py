@@ -5,7 +5,7 @@ import pathlib
 import time
 import unittest
 
-from harness import Issuer, Server
+from harness import Issuer, Server, until
 
 FLOW = "name: {0}\nsteps:\n  - name: only\n    command: {1}\n"
 
@@ -23,15 +23,6 @@ def segments(server):
 def records(server, **wanted):
     lines = [json.loads(line) for path in segments(server) for line in path.read_text().splitlines()]
     return [r for r in lines if all(r.get(name) == value for name, value in wanted.items())]
-
-
-def until(answer, seconds=20):
-    end = time.time() + seconds
-    while time.time() < end:
-        if found := answer():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it did not come in time")
 
 
 def digest(text):

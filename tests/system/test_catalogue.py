@@ -60,7 +60,7 @@ def refused_tokens():
     yield "A2 alg nOnE", b64('{"alg":"nOnE"}') + "." + body + "."
     yield "A3 alg none with a signature", b64('{"alg":"none"}') + "." + body + "." + signature
     yield "A4 signature removed", head + "." + body + "."
-    yield "A5 HS256 over the public key", b64('{"alg":"HS256","kid":"rsa"}') + "." + body + "." + signature
+    yield "A5 HS256 over an RSA signature", b64('{"alg":"HS256","kid":"rsa"}') + "." + body + "." + signature
     yield "A7 PS256 on an RS256 key", resign({"alg": "PS256"})
     yield "A8 ES256 header on the RSA key", resign({"alg": "ES256"})
     yield "A9 rs256", resign({"alg": "rs256"})
@@ -83,7 +83,7 @@ def refused_tokens():
     yield "A28 kid a number", resign({"kid": 7})
     yield "A30 kid absent, several keys", resign({"kid": ...})
     yield "A45 other key", resign(key=issuer.other)
-    yield "A46 non-canonical base64", good[:-1] + ("B" if good[-1] != "B" else "C")
+    yield "A46 last character changed", good[:-1] + ("B" if good[-1] != "B" else "C")
     yield "A47 padding", good + "="
     yield "A48 standard alphabet", good[:-4] + "+/+/"
     yield "A51 two segments", head + "." + body
@@ -99,7 +99,7 @@ def refused_tokens():
     yield "B1 exp missing", resign(exp=...)
     yield "B3 exp a string", resign(exp=str(now + 600))
     yield "B4 exp true", resign(exp=True)
-    yield "B5 exp zero is wrong, not absent", resign(exp=None)
+    yield "B5 exp null is wrong, not absent", resign(exp=None)
     claims = json.dumps(issuer.claims(server.audience))
     yield "B6 exp 1e308", claims_text(re.sub(r'"exp": \d+', '"exp": 1e308', claims))
     yield "B7 exp 1e400", claims_text(re.sub(r'"exp": \d+', '"exp": 1e400', claims))

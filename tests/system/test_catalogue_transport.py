@@ -26,7 +26,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from harness import BINARY, CANARY, MODERN, ROOT, Issuer, Server
+from harness import BINARY, CANARY, MODERN, ROOT, Issuer, Server, until
 
 KIB, MIB = 1024, 1024 * 1024
 META = "io.modelcontextprotocol/"
@@ -64,15 +64,6 @@ def end(of):
 
 def open_descriptors():
     return len(os.listdir(f"/proc/{server.process.pid}/fd"))
-
-
-def until(answer, seconds=20):
-    end = time.time() + seconds
-    while time.time() < end:
-        if found := answer():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it did not come in time")
 
 
 class Wire:

@@ -9,7 +9,7 @@ import tempfile
 import time
 import unittest
 
-from harness import MODERN, ROOT, Issuer, Server, b64
+from harness import MODERN, ROOT, Issuer, Server, b64, until
 
 META = "io.modelcontextprotocol/"
 LEGACY = ("2025-11-25", "2025-06-18")
@@ -42,15 +42,6 @@ def start():
 
 def token(subject="ada", org="default", of=None, **claims):
     return issuer.token((of or server).audience, subject, org=org, **claims)
-
-
-def until(answer, seconds=20):
-    end = time.time() + seconds
-    while time.time() < end:
-        if found := answer():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it did not come in time")
 
 
 def ended(run):
