@@ -1061,7 +1061,7 @@ class Tls(Case):
         whole = records(hello())
         for name, data in {"silent": b"", "one byte": whole[:1], "half": whole[:60], "no answer": whole}.items():
             with self.subTest(name):
-                wire, begin = Wire(self.server), time.monotonic()
+                begin, wire = time.monotonic(), Wire(self.server)
                 wire.send(data)
                 wire.rest()
                 self.assertTrue(1 <= time.monotonic() - begin <= 1 + Patience.SLACK, time.monotonic() - begin)
