@@ -88,6 +88,8 @@ class Built final : public Application {
   void stop() override {
     if (stopped_.exchange(true) || !server_) return;
     journal_->event("server_stopping", {});
+    // Streams that would go on for ever end now, so that the drain need not wait for them.
+    endpoint_->close_streams();
     server_->drain(config_.drain_grace);
     backend_->drain(config_.drain_grace);
     if (const auto synced = journal_->sync(); !synced) {
@@ -160,16 +162,23 @@ class Built final : public Application {
 
   Result<> open_tools(const ServeHooks& hooks) {
     workers_.emplace(config_.workers, 10'000);
-    const tools::Services services{
-        *workflows_,      *runs_,      *backend_,        timers_,
-        *workers_,        clock_,      config_.workflow, config_.wait_default,
-        config_.wait_max, config_.name};
-    // The tool without arguments comes first: some clients try the first one to see whether calls
-    // work.
-    TRY_VOID(tools::add_identity_tools(registry_, services));
-    TRY_VOID(tools::add_workflow_tools(registry_, services));
-    TRY_VOID(tools::add_run_tools(registry_, services));
-    if (hooks.add_tools) TRY_VOID(hooks.add_tools(registry_));
+    const tools::Services services{*workflows_,
+                                   *runs_,
+                                   *backend_,
+                                   timers_,
+                                   *workers_,
+                                   clock_,
+                                   catalogue_.changes(),
+                                   config_.workflow,
+                                   config_.wait_default,
+                                   config_.wait_max,
+                                   config_.name};
+    if (hooks.fill_catalogue) {
+      TRY_VOID(hooks.fill_catalogue(catalogue_, timers_, *workers_, clock_));
+    } else {
+      TRY_VOID(tools::fill_catalogue(catalogue_, services));
+    }
+    if (hooks.add_tools) TRY_VOID(hooks.add_tools(catalogue_.tools()));
     policy_.emplace(config_.required_scopes);
     return {};
   }
@@ -181,13 +190,15 @@ class Built final : public Application {
     options.resource.resource = config_.public_url + config_.mcp_path;
     for (const auto& issuer : config_.issuers)
       options.resource.authorization_servers.push_back(issuer.url);
-    options.resource.scopes_supported = registry_.scopes().unite(config_.required_scopes).names();
+    options.resource.scopes_supported =
+        catalogue_.tools().scopes().unite(config_.required_scopes).names();
     options.resource.name = config_.name;
     options.early_body_bytes = config_.server.limits.early_body_bytes;
+    options.handle_secret = TRY(identity::open_pepper(config_.data_dir + "/handles.key", true));
     options.logging = logging(config_.log_requests);
     options.loops = config_.server.threads;
     endpoint_.emplace(std::move(options),
-                      mcp::EndpointServices{*authenticator_, *policy_, *journal_, registry_,
+                      mcp::EndpointServices{*authenticator_, *policy_, *journal_, catalogue_,
                                             *workers_, clock_, [this] { return readiness(); }});
     // Sign-in pages of any origin read the metadata; it is nobody's data.
     config_.server.guard.public_prefixes.push_back("/.well-known/");
@@ -263,7 +274,7 @@ class Built final : public Application {
   std::unique_ptr<engine::Launcher> launcher_;
   std::unique_ptr<engine::Backend> backend_;
   Timers timers_;
-  tools::Registry registry_;
+  tools::Catalogue catalogue_;
   std::optional<policy::Policy> policy_;
   std::optional<WorkerPool> workers_;
   std::optional<mcp::Endpoint> endpoint_;

@@ -11,14 +11,19 @@
 
 #include "app/config.h"
 #include "base/result.h"
+#include "base/timers.h"
+#include "base/worker_pool.h"
+#include "tools/catalogue.h"
 #include "tools/families.h"
-#include "tools/registry.h"
 
 namespace kubiya::app {
 
 struct ServeHooks {
   std::function<void(std::uint16_t port)> ready;        // listening
   std::function<Result<>(tools::Registry&)> add_tools;  // tools of an embedding application
+  // Fills the catalogue in the place of the server's own tools, prompts and resources.
+  std::function<Result<>(tools::Catalogue&, Timers&, WorkerPool&, const Clock&)> fill_catalogue =
+      {};
 };
 
 class Application {

@@ -320,12 +320,16 @@ class Routes(Case):
                 ("X-Original-URL", "/healthz"), ("X-Rewrite-URL", "/healthz"), ("X-HTTP-Method-Override", "DELETE"),
                 ("X-Authenticated-User", "root"), ("X-Remote-User", "root"), ("X-Real-IP", "192.0.2.7"),
                 ("Connection", "Authorization"), ("Connection", "keep-alive, Authorization, Content-Type"),
-                ("Cookie", f"session={CANARY}; JSESSIONID=1"), ("Mcp-Session-Id", CANARY), ("Last-Event-ID", CANARY)):
+                ("Cookie", f"session={CANARY}; JSESSIONID=1"), ("Last-Event-ID", CANARY)):
             with self.subTest(f"D17 D18 D25 D27 {name}"):
                 status, headers, body = rpc(headers={name: value}, **call)
                 self.assertEqual((status, body), plain[::2])
                 self.assertEqual(set(headers), set(plain[1]))
                 self.assertNotIn(CANARY, repr(headers))
+        # A session that is not there is none of HTTP's proxies' doing: its client has to start anew.
+        status, headers, body = rpc(headers={"Mcp-Session-Id": CANARY}, **call)
+        self.assertEqual((status, json.loads(body)["error"]), (404, "session_not_found"))
+        self.assertNotIn(CANARY, repr(headers) + repr(body))
         for headers in ({"X-HTTP-Method-Override": "POST"}, {"X-HTTP-Method": "POST"}):
             self.refused(server.get("/mcp", headers), 405)
         self.refused(server.get("/x", {"X-Original-URL": "/healthz", "X-Forwarded-Uri": "/healthz"}), 404)
