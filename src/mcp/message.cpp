@@ -166,9 +166,9 @@ tl::expected<Message, ProtocolError> classify(const Message& message,
   if (message.kind != Message::Kind::request) {
     Message other = message;
     other.era = modern_header || claims_modern ? Era::modern : Era::legacy;
-    other.version = other.era == Era::modern   ? kModernVersion
-                    : !session_version.empty() ? session_version
-                                               : kBatchVersion;
+    other.version = session_version.empty() ? kBatchVersion : session_version;
+    if (is_legacy_version(headers.version.value)) other.version = headers.version.value;
+    if (other.era == Era::modern) other.version = kModernVersion;
     return other;
   }
   if (claims_modern) return modern(message, headers);
