@@ -137,6 +137,11 @@ class Journal {
   virtual void run_finished(const RunEnd& end, Recorded recorded) = 0;
   // Free-form events of the server itself: started, recovered, stopping, key_created ….
   virtual void event(std::string_view name, const json::object& fields) = 0;
+  // The same for one that something waits for: it is never dropped, and `recorded` runs on the
+  // journal's thread once it is on disk, however long the disk refuses. An error means that the
+  // journal ended first. Any thread; does not block.
+  virtual void durable_event(std::string_view name, const json::object& fields,
+                             Recorded recorded) = 0;
   // Called by each loop's sweep about once a second: hands over coalesced reads.
   virtual void flush_loop(int loop) = 0;
   // Waits until everything handed in is on disk and a checkpoint covers it.

@@ -9,7 +9,6 @@
 namespace kubiya::audit {
 namespace {
 
-constexpr std::chrono::milliseconds kNoteDelay{200};
 constexpr std::chrono::milliseconds kRetryAfter{500};
 constexpr std::chrono::seconds kSweep{1};
 
@@ -98,7 +97,7 @@ void JournalImpl::wait_for_work(std::unique_lock<std::mutex>& lock) {
     if (refused_by_disk_ && !dead_) {
       wake = std::min(wake, retry_at_);
     } else if (!refused_by_disk_ && !notes_.empty()) {
-      wake = std::min(wake, first_note_ + kNoteDelay);
+      wake = std::min(wake, notes_due_);
     }
     if (!writer_->is_signed() && !writer_->dead()) {
       wake = std::min(wake, signed_at_ + options_.checkpoint_every);
@@ -115,16 +114,18 @@ JournalImpl::Batch JournalImpl::take_batch() {
   batch.notes.swap(notes_);
   note_bytes_ = 0;
   writing_ = batch.waiters;
-  if ((refused_by_disk_ || lost_notes_ > 0) && !writer_->dead()) batch.resumed = resumed_body();
+  const bool missed = refused_by_disk_ || lost_notes_ > 0 || refused_intents_ > 0;
+  if (missed && !writer_->dead()) describe_losses(batch);
   return batch;
 }
 
-std::string JournalImpl::resumed_body() const {
+void JournalImpl::describe_losses(Batch& batch) const {
+  batch.lost = lost_notes_;
+  batch.refused = refused_intents_;
   Record record = start_record("event");
   record.event = "journal_resumed";
-  record.fields =
-      event_fields({{"lost_records", lost_notes_}, {"refused_intents", refused_intents_}});
-  return record_body(record);
+  record.fields = event_fields({{"lost_records", batch.lost}, {"refused_intents", batch.refused}});
+  batch.resumed = record_body(record);
 }
 
 void JournalImpl::write_loop() {
@@ -150,21 +151,23 @@ void JournalImpl::write_loop() {
       sync_result_ = written ? signed_now : written;
       synced_.notify_all();
     }
-    if (last && waiters_.empty()) return;
+    // What the last batch left behind, such as the end of an intent that came late, is written too.
+    if (last && waiters_.empty() && (notes_.empty() || !written)) return abandon(lock);
   }
 }
 
 Result<> JournalImpl::write_batch(Batch batch) {
   std::vector<std::string_view> bodies;
+  for (const Note& note : batch.notes) append_lines(bodies, note.bodies);
+  const std::size_t noted = bodies.size();
   for (const auto& waiter : batch.waiters) bodies.push_back(waiter->body);
-  for (const std::string& note : batch.notes) append_lines(bodies, note);
   if (!batch.resumed.empty()) bodies.push_back(batch.resumed);
   if (bodies.empty()) return {};
   const auto first = writer_->append(bodies);
   // The size is published before anyone can act on an answer.
   size_.store(writer_->size(), std::memory_order_relaxed);
   if (first) {
-    succeed(batch, *first);
+    succeed(batch, *first + noted);
     return {};
   }
   give_up(batch, first.error());
@@ -179,7 +182,9 @@ void JournalImpl::succeed(Batch& batch, std::uint64_t first) {
     writing_.clear();
     stalled_ = false;
     refused_by_disk_ = false;
-    if (!batch.resumed.empty()) lost_notes_ = refused_intents_ = 0;
+    // Both may have grown while the record that counts them was written.
+    lost_notes_ -= batch.lost;
+    refused_intents_ -= batch.refused;
     update_health();
     for (std::size_t i = 0; i < batch.waiters.size(); ++i) {
       Waiter& waiter = *batch.waiters[i];
@@ -196,11 +201,15 @@ void JournalImpl::succeed(Batch& batch, std::uint64_t first) {
     }
   }
   if (!late.empty()) hand_over(std::move(late));
+  for (Note& note : batch.notes) {
+    if (note.recorded) note.recorded({});
+  }
   for (auto& [begun, ticket] : answers) begun(std::move(ticket));
 }
 
 void JournalImpl::give_up(Batch& batch, const Error& error) {
   std::vector<Begun> answers;
+  std::vector<Recorded> ended;
   {
     const std::lock_guard lock(mutex_);
     if (!refused_by_disk_ && !dead_) {
@@ -214,36 +223,44 @@ void JournalImpl::give_up(Batch& batch, const Error& error) {
     dead_ = writer_->dead();
     update_health();
     for (const auto& waiter : batch.waiters) {
+      Begun begun = take_begun(*waiter);
       if (waiter->kept) {
-        batch.notes.push_front(std::move(waiter->body) + "\n");
-      } else {
-        ++refused_intents_;
+        batch.notes.push_back({std::move(waiter->body) + "\n", {}});
+      } else if (begun) {
+        ++refused_intents_;  // one that ran out of time was counted then
       }
-      if (Begun begun = take_begun(*waiter)) answers.push_back(std::move(begun));
+      if (begun) answers.push_back(std::move(begun));
     }
-    keep_notes(batch);
+    put_back(std::move(batch.notes), ended);
   }
+  for (Recorded& recorded : ended) recorded(fail(error));
   for (Begun& begun : answers) {
     begun(fail(Code::unavailable, "the audit journal cannot record this call; nothing was done",
                error.detail));
   }
 }
 
-void JournalImpl::keep_notes(Batch& batch) {
-  while (!batch.notes.empty()) {
-    std::string note = std::move(batch.notes.back());
-    batch.notes.pop_back();
-    keep_note(std::move(note));
+// In front of what came since. `ended` gets those who wait for a disk that will not come back.
+void JournalImpl::put_back(std::deque<Note> notes, std::vector<Recorded>& ended) {
+  for (auto note = notes.rbegin(); note != notes.rend(); ++note) {
+    const bool awaited = static_cast<bool>(note->recorded);
+    if (awaited && dead_) ended.push_back(std::move(note->recorded));
+    if ((!awaited || dead_) && !has_room(*note)) continue;
+    note_bytes_ += note->bodies.size();
+    notes_.push_front(std::move(*note));
   }
 }
 
-void JournalImpl::keep_note(std::string bodies) {
-  if (dead_ || note_bytes_ + bodies.size() > kMaxNoteBytes) {
-    lost_notes_ += static_cast<std::uint64_t>(std::count(bodies.begin(), bodies.end(), '\n'));
-    return;
+// The last act of the writing thread.
+void JournalImpl::abandon(std::unique_lock<std::mutex>& lock) {
+  const std::deque<Note> left = std::exchange(notes_, {});
+  std::uint64_t lost = lost_notes_;
+  for (const Note& note : left) lost += lines_in(note.bodies);
+  lock.unlock();
+  if (lost > 0) log::error("audit records were not written", {{"count", lost}});
+  for (const Note& note : left) {
+    if (note.recorded) note.recorded(fail(Code::unavailable, "the audit journal is closed"));
   }
-  note_bytes_ += bodies.size();
-  notes_.push_front(std::move(bodies));
 }
 
 Result<> JournalImpl::sign_if_due(bool now) {
@@ -289,18 +306,22 @@ void JournalImpl::watch_loop() {
 void JournalImpl::expire(std::unique_lock<std::mutex>& lock) {
   const auto now = Steady::now();
   std::vector<Begun> answers;
+  const auto answer = [&](Waiter& waiter) {
+    answers.push_back(take_begun(waiter));
+    if (!waiter.kept) ++refused_intents_;
+  };
   for (const auto& waiter : writing_) {
-    if (waiter->begun && waiter->deadline <= now) answers.push_back(take_begun(*waiter));
+    if (waiter->begun && waiter->deadline <= now) answer(*waiter);
   }
   // What was not taken for writing never will be.
   std::erase_if(waiters_, [&](const auto& waiter) {
     if (waiter->deadline > now) return false;
-    answers.push_back(take_begun(*waiter));
-    if (waiter->kept) keep_note(std::move(waiter->body) + "\n");
+    answer(*waiter);
+    Note note{std::move(waiter->body) + "\n", {}};
+    if (waiter->kept && has_room(note)) keep_note(std::move(note), now);
     return true;
   });
   stalled_ = true;
-  refused_intents_ += answers.size();
   update_health();
   lock.unlock();
   for (Begun& begun : answers) {

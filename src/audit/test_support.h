@@ -8,6 +8,7 @@
 #include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <future>
 #include <map>
 #include <mutex>
@@ -100,6 +101,7 @@ class FaultyFiles : public Files {
   std::atomic<int> operations_left{-1};    // the machine stops at this operation
   std::atomic<bool> lose_unsynced{false};  // and what was not synced is gone
   std::atomic<bool> hang{false};           // appends block while set
+  std::function<void(int)> before_append;  // with its number, from 1; set before any
 
   bool crashed() const { return crashed_; }
   // True when the operation may happen. The one that crashes is done half.
@@ -146,7 +148,8 @@ class FaultyAppendFile final : public AppendFile {
       : files_(files), file_(std::move(file)), synced_(file_->size()) {}
 
   Result<> append(std::string_view bytes) override {
-    ++files_.writes;
+    const int number = ++files_.writes;
+    if (files_.before_append) files_.before_append(number);
     while (files_.hang) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     const bool was_crashed = files_.crashed();
     if (!files_.step()) {

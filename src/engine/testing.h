@@ -59,6 +59,9 @@ class MemoryJournal final : public audit::Journal {
     recorded({});
   }
   void event(std::string_view, const json::object&) override {}
+  void durable_event(std::string_view, const json::object&, Recorded recorded) override {
+    recorded({});
+  }
   void flush_loop(int) override {}
   Result<> sync() override { return {}; }
   bool healthy() const override { return true; }
