@@ -207,6 +207,9 @@ class Built final : public Application {
   mcp::Readiness readiness() const {
     json::object report{{"database", database_->healthy() ? "ok" : "failed"},
                         {"audit", journal_->healthy() ? "ok" : "failed"}};
+    if (const std::string problem = journal_->problem(); !problem.empty()) {
+      report["audit_problem"] = problem;
+    }
     bool ready = database_->healthy() && journal_->healthy();
     json::array issuers;
     for (const auto& issuer : authenticator_->issuers()) {

@@ -229,10 +229,12 @@ void JournalImpl::durable_event(std::string_view name, const json::object& field
   work_.notify_one();
 }
 
-void JournalImpl::flush_loop(int loop) {
+void JournalImpl::flush_loop(int loop) { flush(loop, false); }
+
+void JournalImpl::flush(int loop, bool everything) {
   std::string bodies;
   with_notes(loop, [&](LoopNotes& notes) {
-    notes.settle(clock_.wall());
+    everything ? notes.settle(clock_.wall()) : notes.settle_if_due(clock_.wall());
     bodies = notes.take();
   });
   if (!bodies.empty()) hand_over(std::move(bodies));

@@ -48,6 +48,7 @@ class JournalImpl final : public Journal {
   void flush_loop(int loop) override;
   Result<> sync() override;
   bool healthy() const override { return healthy_.load(std::memory_order_relaxed); }
+  std::string problem() const override;
   std::uint64_t size() const override { return size_.load(std::memory_order_relaxed); }
 
  private:
@@ -70,9 +71,10 @@ class JournalImpl final : public Journal {
   struct Batch {
     std::deque<Note> notes;
     std::vector<std::shared_ptr<Waiter>> waiters;
-    std::string resumed;        // body of the record that says what was lost; or empty
-    std::uint64_t lost = 0;     // what that record counts
-    std::uint64_t refused = 0;  // likewise
+    std::vector<Begun> unsignable;  // calls refused because nothing can be signed
+    std::string resumed;            // body of the record that says what was lost; or empty
+    std::uint64_t lost = 0;         // what that record counts
+    std::uint64_t refused = 0;      // likewise
   };
 
   JournalImpl(JournalOptions options, const Clock& clock, Opened opened);
@@ -80,6 +82,7 @@ class JournalImpl final : public Journal {
   Record start_record(std::string_view kind) const;
   Record outcome_record(std::string_view kind, const Ticket& ticket, const Outcome& outcome) const;
   std::string event_body(std::string_view name, const json::object& fields) const;
+  void flush(int loop, bool everything);
   void hand_over(std::string bodies);
   void enqueue(std::shared_ptr<Waiter> waiter);
   void record_and_tell(std::string body, Recorded recorded);
@@ -98,7 +101,9 @@ class JournalImpl final : public Journal {
   void give_up(Batch& batch, const Error& error);
   void put_back(std::deque<Note> notes, std::vector<Recorded>& ended);  // under mutex_
   void abandon(std::unique_lock<std::mutex>& lock);
+  void refuse_unsignable(Batch& batch);  // under mutex_
   Result<> sign_if_due(bool now);
+  void note_signing(const Result<>& result);
   void expire(std::unique_lock<std::mutex>& lock);
   // Moves the callback out unless the waiter was answered before. Under mutex_.
   static Begun take_begun(Waiter& waiter) { return std::exchange(waiter.begun, nullptr); }
@@ -115,7 +120,7 @@ class JournalImpl final : public Journal {
   std::mutex shared_mutex_;
   LoopNotes shared_;  // of threads without a loop; guarded by shared_mutex_
 
-  std::mutex mutex_;  // guards what follows
+  mutable std::mutex mutex_;  // guards what follows
   std::condition_variable work_;
   std::condition_variable watch_;
   std::condition_variable synced_;
@@ -136,8 +141,11 @@ class JournalImpl final : public Journal {
   bool refused_by_disk_ = false;
   bool stalled_ = false;
   bool dead_ = false;
+  bool signing_fails_ = false;
+  bool overdue_ = false;  // it fails for so long that mutations are refused
 
-  Steady::time_point signed_at_{};          // of the writing thread
+  Steady::time_point signed_at_{};          // of the writing thread; the last attempt
+  Steady::time_point unsigned_since_{};     // likewise; of the oldest unsigned record
   Steady::time_point shared_drained_at_{};  // likewise
   std::atomic<bool> healthy_{true};
   std::atomic<std::uint64_t> size_{0};

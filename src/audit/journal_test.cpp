@@ -141,6 +141,7 @@ TEST_F(JournalTest, CountsExactlyWhatItDoesNotWriteOneByOne) {
     call.status = 401;
     journal->refused(call, 0);
   }
+  clock_.advance(1'000);
   journal->flush_loop(0);
   ASSERT_TRUE(journal->sync());
   std::map<std::string, std::uint64_t> by_subject;
@@ -393,6 +394,164 @@ TEST_F(JournalTest, LosesNothingAcknowledgedWhereverItCrashes) {
     }
     EXPECT_GT(crashes, 15);
   }
+}
+
+TEST_F(JournalTest, RefusesMutationsWhenItCannotSignForLong) {
+  auto o = options(directory_);
+  o.checkpoint_every = std::chrono::milliseconds(20);
+  const auto journal = open_on(o, clock_, files_);
+  EXPECT_EQ(journal->problem(), "");
+  testing::internal::CaptureStderr();
+  files_.replace_fails = true;
+  ASSERT_TRUE(begin_and_wait(*journal, "before"));
+  while (journal->healthy()) std::this_thread::yield();
+  EXPECT_NE(journal->problem().find("cannot be signed"), std::string::npos);
+  const auto refused = begin_and_wait(*journal, "during");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::unavailable);
+  EXPECT_TRUE(end_run_and_wait(*journal, "run-1")) << "what happened is recorded all the same";
+  files_.replace_fails = false;
+  while (!journal->healthy()) std::this_thread::yield();
+  EXPECT_EQ(journal->problem(), "");
+  ASSERT_TRUE(begin_and_wait(*journal, "after"));
+  ASSERT_TRUE(journal->sync());
+  const std::string logged = testing::internal::GetCapturedStderr();
+  const std::size_t said = logged.find("cannot sign");
+  ASSERT_NE(said, std::string::npos) << logged;
+  EXPECT_EQ(logged.find("cannot sign", said + 1), std::string::npos) << logged;
+  std::string intents;
+  for (const Record& r : records_of(directory_, "intent")) intents += r.request_id + " ";
+  EXPECT_EQ(intents, "before after ");
+  EXPECT_TRUE(verified(directory_).ok());
+}
+
+TEST_F(JournalTest, WritesANoteOnceHoweverOftenItCannotPublishIt) {
+  const auto journal = open_on(options(directory_), clock_, files_);
+  files_.replace_fails = true;
+  ASSERT_TRUE(begin_and_wait(*journal, "one"));
+  for (int i = 0; i < 5; ++i) EXPECT_FALSE(journal->sync());
+  files_.replace_fails = false;
+  ASSERT_TRUE(journal->sync());
+  const std::string text = read_all(history_path(directory_.path()));
+  auto notes = split_history(text).notes;
+  const std::size_t all = notes.size();
+  std::sort(notes.begin(), notes.end());
+  notes.erase(std::unique(notes.begin(), notes.end()), notes.end());
+  EXPECT_EQ(notes.size(), all);
+  EXPECT_EQ(verified(directory_).unsigned_records, 0u);
+}
+
+TEST_F(JournalTest, SettlesCountsOnceASecond) {
+  auto o = options(directory_);
+  o.detailed_per_second = 0;
+  const auto journal = open_on(o, clock_, files_);
+  const auto read = permit(kList);
+  const auto counted = [&] {
+    journal->flush_loop(0);
+    EXPECT_TRUE(journal->sync());
+    std::vector<std::uint64_t> counts;
+    for (const Record& r : records_of(directory_, "read")) counts.push_back(r.count.value_or(1));
+    return counts;
+  };
+  for (int i = 0; i < 3; ++i) {
+    journal->finish(journal->note(read, {}, 0), {Code::internal, true, "done", {}, {}}, 0);
+    EXPECT_TRUE(counted().empty());
+    clock_.advance(250);
+  }
+  clock_.advance(250);
+  EXPECT_EQ(counted(), std::vector<std::uint64_t>{3});
+}
+
+TEST_F(JournalTest, SaysHowManyRecordsWithoutASignatureItAdopts) {
+  auto o = options(directory_);
+  TemporaryDirectory killed;
+  {
+    const auto journal = open_on(o, clock_, files_);
+    files_.replace_fails = true;  // no checkpoint any more
+    for (int i = 0; i < 3; ++i) ASSERT_TRUE(begin_and_wait(*journal, std::to_string(i)));
+    std::filesystem::copy(directory_.path(), killed.path());
+    files_.replace_fails = false;
+  }
+  o.directory = killed.path();
+  testing::internal::CaptureStderr();
+  for (int i = 0; i < 2; ++i) {
+    const auto journal = open_on(o, clock_, files_);
+  }
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("were adopted"), std::string::npos);
+  std::string adopted;
+  for (const Record& r : records_of(killed, "event")) {
+    if (r.event == "tail_adopted") adopted += r.fields;
+  }
+  EXPECT_EQ(adopted, R"({"first":1,"records":3})");
+  EXPECT_EQ(verified(killed).unsigned_records, 0u);
+}
+
+TEST_F(JournalTest, DoesNotBeginAnewWhereOneWasSigned) {
+  const auto made = [&] { return open_on(options(directory_), clock_, files_) != nullptr; };
+  ASSERT_TRUE(made());
+  TemporaryDirectory kept;
+  std::filesystem::copy(directory_.path(), kept.path());
+  const auto refusal = [&](std::initializer_list<const char*> removed) {
+    std::filesystem::remove_all(directory_.path());
+    std::filesystem::copy(kept.path(), directory_.path());
+    for (const char* name : removed) std::filesystem::remove(directory_.file(name));
+    const auto journal = JournalImpl::open(options(directory_), clock_, files_);
+    return journal ? "opened" : journal.error().message;
+  };
+  const char* segment = "audit-00000001.jsonl";
+  EXPECT_EQ(refusal({}), "opened");
+  EXPECT_NE(
+      refusal({segment, "checkpoint", "checkpoints.log", "state"}).find("checkpoints are gone"),
+      std::string::npos);
+  EXPECT_NE(refusal({"checkpoint", "checkpoints.log"}).find("checkpoints are gone"),
+            std::string::npos);
+  EXPECT_NE(refusal({segment, "state"}).find("covers 1 records"), std::string::npos);
+  EXPECT_NE(refusal({segment, "checkpoint", "state"}).find("covers 1 records"), std::string::npos);
+  EXPECT_NE(refusal({"checkpoints.log"}).find("checkpoints.log is missing"), std::string::npos);
+  // What follows from the rest is made again.
+  EXPECT_EQ(refusal({"checkpoint", "audit.pub", "state"}), "opened");
+  EXPECT_TRUE(verified(directory_).ok());
+}
+
+TEST_F(JournalTest, DoesNotBelieveAHistoryOlderThanItsCheckpoint) {
+  std::string older;
+  {
+    const auto journal = open_on(options(directory_), clock_, files_);
+    ASSERT_TRUE(journal->sync());
+    older = read_all(history_path(directory_.path()));
+    ASSERT_TRUE(begin_and_wait(*journal, "one"));
+  }
+  write_all(history_path(directory_.path()), older);
+  const auto journal = JournalImpl::open(options(directory_), clock_, files_);
+  ASSERT_FALSE(journal);
+  EXPECT_NE(journal.error().message.find("does not hold the file checkpoint"), std::string::npos);
+}
+
+TEST_F(JournalTest, ReadsOnlyTheEndOfALongHistory) {
+  auto o = options(directory_);
+  o.origin = std::string(250, 'k');  // so that few notes are long
+  {
+    const auto journal = open_on(o, clock_, files_);
+    for (int i = 0; i < 120; ++i) {
+      journal->event("tick", {});
+      ASSERT_TRUE(journal->sync());
+    }
+  }
+  const std::string history = history_path(directory_.path());
+  const std::string whole = read_all(history);
+  ASSERT_GT(whole.size(), 70'000u);
+  for (const std::string& torn : {std::string(), std::string("kkk\n12"), whole.substr(0, 120)}) {
+    write_all(history, whole + torn);
+    std::filesystem::remove(segment_path(directory_.path(), 2));
+    FaultyFiles files;
+    const auto opened = open_log(files, directory_.path(), o.origin, 64 << 20);
+    ASSERT_TRUE(opened) << opened.error().message;
+    EXPECT_LE(files.longest_read, 64u * 1024);
+    EXPECT_EQ(opened->writer->size(), 121u);
+    EXPECT_EQ(read_all(history), whole);
+  }
+  write_all(history, std::string(70'000, 'x'));
+  EXPECT_FALSE(JournalImpl::open(o, clock_, files_));
 }
 
 TEST_F(JournalTest, CutsATornTailAndSaysSo) {

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kRetryAfter{500};
 constexpr std::chrono::seconds kSweep{1};
+constexpr int kUnsignedPatience = 10;  // times checkpoint_every
 
 void append_lines(std::vector<std::string_view>& out, std::string_view text) {
   while (!text.empty()) {
@@ -20,24 +21,44 @@ void append_lines(std::vector<std::string_view>& out, std::string_view text) {
   }
 }
 
-// What opening has to say before anyone else does.
-Result<> record_opening(LogWriter& writer, const TornTail& torn, const Clock& clock) {
+std::string body_of_event(const Clock& clock, std::string_view name, const json::object& fields) {
   Record record;
   record.time = format_time(clock.wall());
-  if (torn.bytes > 0) {
-    record.kind = "recovered";
-    record.fields = event_fields({{"bytes", torn.bytes},
-                                  {"offset", torn.offset},
-                                  {"segment", torn.segment},
-                                  {"sha256", torn.sha256}});
-  } else if (writer.size() == 0) {
-    record.kind = "event";
-    record.event = "journal_created";
-  } else {
-    return {};
+  record.kind = "event";
+  record.event = name;
+  if (!fields.empty()) record.fields = event_fields(fields);
+  return record_body(record);
+}
+
+std::string body_of_recovery(const Clock& clock, const TornTail& torn) {
+  Record record;
+  record.time = format_time(clock.wall());
+  record.kind = "recovered";
+  record.fields = event_fields({{"bytes", torn.bytes},
+                                {"offset", torn.offset},
+                                {"segment", torn.segment},
+                                {"sha256", torn.sha256}});
+  return record_body(record);
+}
+
+// What opening has to say before anyone else does, and before it is signed.
+Result<> record_opening(LogWriter& writer, const TornTail& torn, const Clock& clock) {
+  std::vector<std::string> bodies;
+  if (writer.size() == 0) bodies.push_back(body_of_event(clock, "journal_created", {}));
+  // No signature says that these records are those that were written.
+  if (const std::uint64_t adopted = writer.unsigned_records(); adopted > 0) {
+    const std::uint64_t first = writer.size() - adopted;
+    bodies.push_back(
+        body_of_event(clock, "tail_adopted", {{"records", adopted}, {"first", first}}));
+    log::warn("audit records behind the last checkpoint were adopted",
+              {{"records", adopted}, {"first", first}});
   }
-  const std::string body = record_body(record);
-  TRY_VOID(writer.append({body}));
+  if (torn.bytes > 0) {
+    bodies.push_back(body_of_recovery(clock, torn));
+    log::warn("an unfinished write was cut off the audit journal", {{"bytes", torn.bytes}});
+  }
+  if (bodies.empty()) return {};
+  TRY_VOID(writer.append({bodies.begin(), bodies.end()}));
   return writer.sign();
 }
 
@@ -58,6 +79,7 @@ JournalImpl::JournalImpl(JournalOptions options, const Clock& clock, Opened open
       digest_key_(std::move(opened.digest_key)),
       shared_(options_.detailed_per_second),
       signed_at_(Steady::now()),
+      unsigned_since_(Steady::now()),
       shared_drained_at_(Steady::now()),
       size_(writer_->size()) {
   for (int i = 0; i < options_.loops; ++i) {
@@ -68,7 +90,7 @@ JournalImpl::JournalImpl(JournalOptions options, const Clock& clock, Opened open
 }
 
 JournalImpl::~JournalImpl() {
-  for (std::size_t i = 0; i < loops_.size(); ++i) flush_loop(static_cast<int>(i));
+  for (std::size_t i = 0; i < loops_.size(); ++i) flush(static_cast<int>(i), true);
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -86,7 +108,7 @@ JournalImpl::~JournalImpl() {
 void JournalImpl::drain_shared(bool now) {
   if (!now && Steady::now() - shared_drained_at_ < kSweep) return;
   shared_drained_at_ = Steady::now();
-  flush_loop(-1);
+  flush(-1, now);
 }
 
 void JournalImpl::wait_for_work(std::unique_lock<std::mutex>& lock) {
@@ -113,9 +135,10 @@ JournalImpl::Batch JournalImpl::take_batch() {
   batch.waiters.swap(waiters_);
   batch.notes.swap(notes_);
   note_bytes_ = 0;
+  if (overdue_) refuse_unsignable(batch);
   writing_ = batch.waiters;
   const bool missed = refused_by_disk_ || lost_notes_ > 0 || refused_intents_ > 0;
-  if (missed && !writer_->dead()) describe_losses(batch);
+  if (missed && !overdue_ && !writer_->dead()) describe_losses(batch);
   return batch;
 }
 
@@ -156,7 +179,20 @@ void JournalImpl::write_loop() {
   }
 }
 
+// What happened already is recorded all the same.
+void JournalImpl::refuse_unsignable(Batch& batch) {
+  std::erase_if(batch.waiters, [&](const auto& waiter) {
+    if (waiter->kept) return false;
+    ++refused_intents_;
+    batch.unsignable.push_back(take_begun(*waiter));
+    return true;
+  });
+}
+
 Result<> JournalImpl::write_batch(Batch batch) {
+  for (Begun& begun : batch.unsignable) {
+    begun(fail(Code::unavailable, "the audit journal cannot be signed; nothing was done"));
+  }
   std::vector<std::string_view> bodies;
   for (const Note& note : batch.notes) append_lines(bodies, note.bodies);
   const std::size_t noted = bodies.size();
@@ -265,22 +301,47 @@ void JournalImpl::abandon(std::unique_lock<std::mutex>& lock) {
 
 Result<> JournalImpl::sign_if_due(bool now) {
   if (writer_->dead()) return fail(Code::unavailable, "the audit journal's disk failed");
-  if (writer_->is_signed()) return {};
-  const bool due = now || writer_->unsigned_records() >= options_.checkpoint_records ||
-                   Steady::now() - signed_at_ >= options_.checkpoint_every;
-  if (!due) return {};
-  signed_at_ = Steady::now();
-  auto result = writer_->sign();
-  if (!result && writer_->dead()) {
-    const std::lock_guard lock(mutex_);
-    dead_ = true;
-    update_health();
+  const auto time = Steady::now();
+  if (writer_->is_signed()) {
+    unsigned_since_ = time;
+    return {};
   }
+  // Many records do not hurry a disk that refuses.
+  const bool many = writer_->unsigned_records() >= options_.checkpoint_records && !signing_fails_;
+  if (!now && !many && time - signed_at_ < options_.checkpoint_every) return {};
+  signed_at_ = time;
+  auto result = writer_->sign();
+  note_signing(result);
   return result;
 }
 
+void JournalImpl::note_signing(const Result<>& result) {
+  const std::lock_guard lock(mutex_);
+  if (!result && !signing_fails_) {
+    log::error("the audit journal cannot sign checkpoints",
+               {{"reason", result.error().message}, {"detail", result.error().detail}});
+  }
+  if (result && signing_fails_) log::info("the audit journal signs checkpoints again");
+  const auto now = Steady::now();
+  if (result) unsigned_since_ = now;
+  signing_fails_ = !result;
+  overdue_ = !result && now - unsigned_since_ > kUnsignedPatience * options_.checkpoint_every;
+  dead_ = writer_->dead();
+  update_health();
+}
+
 void JournalImpl::update_health() {
-  healthy_.store(!dead_ && !refused_by_disk_ && !stalled_, std::memory_order_relaxed);
+  healthy_.store(!dead_ && !refused_by_disk_ && !stalled_ && !overdue_, std::memory_order_relaxed);
+}
+
+std::string JournalImpl::problem() const {
+  const std::lock_guard lock(mutex_);
+  if (dead_) return "a failed sync closed it; restart the server";
+  if (refused_by_disk_) return "the disk refuses to be written";
+  if (stalled_) return "the disk does not answer";
+  if (overdue_) return "checkpoints cannot be signed; mutations are refused";
+  if (signing_fails_) return "checkpoints cannot be signed";
+  return {};
 }
 
 void JournalImpl::watch_loop() {

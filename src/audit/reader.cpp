@@ -28,8 +28,7 @@ bool matches(const RecordFilter& filter, const Record& record) {
 }
 
 Result<std::uint64_t> for_each_line(const std::string& directory,
-                                    const std::function<bool(const Line&)>& use) {
-  Files& files = real_files();
+                                    const std::function<bool(const Line&)>& use, Files& files) {
   const unsigned segments = TRY(count_segments(files, directory));
   for (unsigned segment = 1; segment <= segments; ++segment) {
     const std::string text = TRY(files.read(segment_path(directory, segment)));

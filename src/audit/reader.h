@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "audit/files.h"
 #include "audit/record.h"
 #include "base/clock.h"
 #include "base/result.h"
@@ -44,6 +45,7 @@ struct Line {
 // Calls `use` for each line in order until it returns false. Returns the bytes of an
 // unfinished last line (0 when none); one in an earlier segment is Code::corrupt.
 Result<std::uint64_t> for_each_line(const std::string& directory,
-                                    const std::function<bool(const Line&)>& use);
+                                    const std::function<bool(const Line&)>& use,
+                                    Files& files = real_files());
 
 }  // namespace kubiya::audit

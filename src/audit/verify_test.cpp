@@ -103,6 +103,25 @@ TEST_F(VerifyTest, FindsNothingWrongWhileAServerWrites) {
   }
 }
 
+// A directory listing made while files are added need not name any of those.
+class ForgetfulFiles final : public FaultyFiles {
+ public:
+  Result<std::vector<std::string>> list(const std::string& directory) override {
+    auto names = FaultyFiles::list(directory);
+    std::erase(*names, "audit-00000002.jsonl");
+    std::erase_if(*names, [](const std::string& name) { return name > "audit-00000004"; });
+    return names;
+  }
+};
+
+TEST_F(VerifyTest, AsksForASegmentThatTheListingLeftOut) {
+  ForgetfulFiles files;
+  const auto report = verify_directory(directory_.path(), key_, std::nullopt, files);
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_TRUE(report->ok()) << report->fault->what;
+  EXPECT_EQ(report->records, kRecords);
+}
+
 TEST_F(VerifyTest, NamesTheRecordInWhichOneByteWasFlipped) {
   std::mt19937 random(1);
   for (std::uint64_t n = 0; n < kRecords; ++n) {

@@ -65,6 +65,7 @@ class MemoryJournal final : public audit::Journal {
   void flush_loop(int) override {}
   Result<> sync() override { return {}; }
   bool healthy() const override { return true; }
+  std::string problem() const override { return {}; }
   std::uint64_t size() const override { return 0; }
 
   std::vector<RunEnd> ends() const {
