@@ -156,7 +156,8 @@ DAMAGES = [
     ("the last segment missing", remove_last, 1, "are missing"),
     ("all segments missing", remove("audit-*.jsonl"), 1, "records 0 to"),
     ("the size in the checkpoint", edit("checkpoint", lambda l: [l[0], b"3\n"] + l[2:]), 1, "the file checkpoint"),
-    ("the root in the checkpoint", edit("checkpoint", lambda l: l[:2] + [b"A" * 43 + b"=\n"] + l[3:]), 1, "the file checkpoint"),
+    ("the root in the checkpoint", edit("checkpoint", lambda l: l[:2] + [b"A" * 43 + b"=\n"] + l[3:]), 1,
+     "the file checkpoint"),
     ("the signature of the checkpoint", edit("checkpoint", other_signature), 1, "signature is wrong"),
     ("the checkpoint missing", remove("checkpoint"), 1, "the file checkpoint is missing"),
     ("a signature in the history", edit("checkpoints.log", other_signature), 1, "signature is wrong"),
@@ -216,7 +217,8 @@ class Damaged(unittest.TestCase):
         self.addCleanup(server.log.unlink)
         server.stop()
         shutil.copy(pathlib.Path(server.data, "audit", "checkpoint"), anchor)
-        status, text = audit("verify", "--journal", pathlib.Path(server.data, "audit"), "--public-key", self.key, "--anchor", anchor)
+        newer = pathlib.Path(server.data, "audit")
+        status, text = audit("verify", "--journal", newer, "--public-key", self.key, "--anchor", anchor)
         self.assertEqual(status, 0, text)
         status, text = audit("verify", "--journal", older, "--public-key", self.key, "--anchor", anchor)
         self.assertEqual(status, 1, text)
@@ -240,14 +242,17 @@ class Damaged(unittest.TestCase):
             ("nothing", first, self.key, 0, "Proven: 3 records of run " + self.runs[0]),
             ("a foreign key", first, self.foreign, 1, "not signed by this key"),
             ("the run", {**first, "run_id": self.runs[1]}, self.key, 1, "no record about its run"),
-            ("a word of a record", with_record(0, record=record["record"].replace('"ada"', '"eve"')), self.key, 1, "not in the signed tree"),
+            ("a word of a record", with_record(0, record=record["record"].replace('"ada"', '"eve"')), self.key, 1,
+             "not in the signed tree"),
             ("a record that is none", with_record(0, record="{}"), self.key, 1, ""),
             ("the place of a record", with_record(0, index=record["index"] + 1), self.key, 1, "not in its place"),
             ("a hash of the path", with_record(0, proof=record["proof"][1:]), self.key, 1, "not in the signed tree"),
-            ("a path of another record", with_record(0, proof=first["records"][1]["proof"]), self.key, 1, "not in the signed tree"),
+            ("a path of another record", with_record(0, proof=first["records"][1]["proof"]), self.key, 1,
+             "not in the signed tree"),
             ("the order", {**first, "records": first["records"][::-1]}, self.key, 1, "not in its place"),
             ("no records", {**first, "records": []}, self.key, 1, "no record about its run"),
-            ("the checkpoint", {**first, "checkpoint": first["checkpoint"].replace("\n", "\n1", 1)}, self.key, 1, "signature is wrong"),
+            ("the checkpoint", {**first, "checkpoint": first["checkpoint"].replace("\n", "\n1", 1)}, self.key, 1,
+             "signature is wrong"),
             ("records of another run", {**first, "records": second["records"]}, self.key, 1, "no record about its run"),
             ("the kind", {**first, "kind": "proof"}, self.key, 1, "not a proof bundle"),
         ]
@@ -268,7 +273,8 @@ class Damaged(unittest.TestCase):
 
         # With the hint, what lies before the last checkpoint is read by `audit verify` only.
         for name, damage, said in (
-                ("a record changed", without_hint(edit(FIRST, lambda l: replaced(l, 0, b'"seq":', b'"sec":'))), "is damaged"),
+                ("a record changed", without_hint(edit(FIRST, lambda l: replaced(l, 0, b'"seq":', b'"sec":'))),
+                 "is damaged"),
                 ("the last segment missing", remove_last, "is missing"),
                 ("a segment missing", remove(SECOND), SECOND + " is missing"),
                 ("the checkpoints missing", remove("checkpoint", "checkpoints.log"), "its checkpoints are gone"),
@@ -279,8 +285,8 @@ class Damaged(unittest.TestCase):
                 journal = self.copy()
                 damage(journal)
                 before = {p.name: p.read_bytes() for p in journal.iterdir()}
-                done = subprocess.run([BINARY, "serve", "--host", "127.0.0.1", "--port", str(free_port()), "--data-dir", journal.parent],
-                                      capture_output=True, text=True, timeout=60)
+                command = [BINARY, "serve", "--host", "127.0.0.1", "--port", str(free_port()), "--data-dir", journal.parent]
+                done = subprocess.run(command, capture_output=True, text=True, timeout=60)
                 self.assertNotEqual(done.returncode, 0)
                 self.assertIn(said, done.stderr)
                 self.assertEqual({p.name: p.read_bytes() for p in journal.iterdir()}, before, "nothing was written")
