@@ -79,6 +79,7 @@ class Built final : public Application {
                                        {"port", server_->port()},
                                        {"mode", config_.issuers.empty() ? "api-key" : "token"}});
     server_->every(milliseconds(250), [this](int loop) { sweep(loop); });
+    key_watch_->start();
     server_->start();
   }
 
@@ -107,7 +108,6 @@ class Built final : public Application {
     database_ = TRY(store::Database::open(config_.data_dir + "/kubiya.db"));
     workflows_.emplace(*database_);
     runs_.emplace(*database_);
-    keys_.emplace(*database_);
     meta_.emplace(*database_);
     if (const auto known = TRY(meta_->get("installation_id"))) {
       installation_id_ = *known;
@@ -121,7 +121,8 @@ class Built final : public Application {
     if (options.directory.empty()) options.directory = config_.data_dir + "/audit";
     options.loops = config_.server.threads;
     journal_ = TRY(audit::Journal::open(options, clock_));
-    TRY_VOID(reload_keys());
+    key_watch_.emplace(*database_, *journal_, *key_book_);
+    TRY_VOID(key_watch_->settle());
     if (!config_.workflows_dir.empty()) {
       const std::size_t imported = TRY(import_workflows(
           config_.workflows_dir, config_.import_tenant, *workflows_, config_.workflow, clock_));
@@ -206,41 +207,20 @@ class Built final : public Application {
     return {};
   }
 
-  Result<> reload_keys() {
-    AdmittedKeys admitted = TRY(record_key_changes(*keys_, *journal_));
-    key_book_->replace(std::move(admitted.rows));
-    return admitted.recorded;
-  }
-
   // Four times a second on every loop; the rest of the housekeeping hangs on loop 0.
   void sweep(int loop) {
     endpoint_->sweep(loop);
     if (loop != 0) return;
     timers_.tick(clock_.mono());
     authenticator_->tick();
-    if (++sweeps_ % 2 == 0 && !watching_.exchange(true)) {
-      std::function<void()> watch = [this] { watch_keys(); };
-      if (!workers_->submit(watch)) watching_ = false;
-    }
-  }
-
-  // The command line writes keys into the same database: a revocation there counts here within a
-  // second.
-  void watch_keys() {
-    const std::int64_t version = database_->data_version();
-    if (version != seen_version_) {
-      seen_version_ = version;
-      if (const auto loaded = reload_keys(); !loaded) {
-        log::error("the API keys could not be read again in full",
-                   {{"detail", loaded.error().detail}});
-      }
-    }
-    watching_ = false;
   }
 
   mcp::Readiness readiness() const {
     json::object report{{"database", database_->healthy() ? "ok" : "failed"},
                         {"audit", journal_->healthy() ? "ok" : "failed"}};
+    if (const std::string problem = journal_->problem(); !problem.empty()) {
+      report["audit_problem"] = problem;
+    }
     bool ready = database_->healthy() && journal_->healthy();
     json::array issuers;
     for (const auto& issuer : authenticator_->issuers()) {
@@ -265,10 +245,10 @@ class Built final : public Application {
   std::unique_ptr<store::Database> database_;
   std::optional<store::Workflows> workflows_;
   std::optional<store::Runs> runs_;
-  std::optional<store::Keys> keys_;
   std::optional<store::Meta> meta_;
   std::optional<identity::KeyBook> key_book_;
   std::unique_ptr<audit::Journal> journal_;
+  std::optional<KeyWatch> key_watch_;
   std::unique_ptr<http::Client> client_;
   std::unique_ptr<identity::Authenticator> authenticator_;
   std::unique_ptr<engine::Launcher> launcher_;
@@ -280,9 +260,6 @@ class Built final : public Application {
   std::optional<mcp::Endpoint> endpoint_;
   std::unique_ptr<http::Server> server_;
   std::atomic<bool> stopped_{false};
-  std::atomic<bool> watching_{false};
-  std::int64_t seen_version_ = -1;
-  unsigned sweeps_ = 0;
 };
 
 sigset_t served_signals() {
