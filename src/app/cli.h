@@ -26,8 +26,9 @@ struct Installation {
   std::vector<std::pair<std::string, std::string>> flags;  // by key name; further flags of serve
 };
 Result<Config> load(const Installation& where);
-// The KUBIYA_* variables of this process.
-std::vector<std::pair<std::string, std::string>> kubiya_environment();
+// The KUBIYA_* variables of this process. Those that hold secrets are wiped and gone afterwards.
+// Before any other thread runs.
+std::vector<std::pair<std::string, std::string>> take_environment();
 
 // One line on stderr. Returns kUsage for Code::invalid, otherwise kFailed.
 int complain(const Error& error);

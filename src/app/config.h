@@ -6,6 +6,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
@@ -53,6 +54,8 @@ struct Config {
   audit::JournalOptions audit;
   engine::EngineOptions engine;
   workflow::Limits workflow;
+  // Soft limit of descriptors for processes of steps; 0: ours. No key: serve() sets it.
+  std::uint64_t step_open_files = 0;
   // Accept a key file, or a configuration file with a secret in it, that others can read.
   bool allow_readable_files = false;
 };

@@ -112,7 +112,9 @@ void add_general(std::vector<Key>& t) {
       "The longest a caller may ask it to wait."));
   t.push_back(duration(
       "drain_grace", [](D& d) -> auto& { return d.config.drain_grace; }, {0, kHour},
-      "Time given to running requests and runs at a stop."));
+      "Time given to running requests and runs at a stop; then runs are canceled and who waits for "
+      "them "
+      "is told."));
   t.push_back(number(
       "workers", [](D& d) -> auto& { return d.config.workers; }, {1, 256},
       "Threads for work that may block."));

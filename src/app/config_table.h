@@ -40,6 +40,8 @@ const std::vector<Key>& config_table();
 const Key* find_key(std::string_view name);
 // "server.limits.body" → "KUBIYA_SERVER_LIMITS_BODY".
 std::string environment_name(std::string_view key);
+// Whether that variable of the environment, either spelling, gives the value of a secret.
+bool is_secret_variable(std::string_view variable);
 
 // Merged, but not complete: fills what depends on other keys (public URL, audiences, paths)
 // and refuses dangerous or contradictory combinations.

@@ -81,7 +81,7 @@ void add_serve(CLI::App& app, Chosen& chosen) {
       "    --required-scopes read write execute --public-url https://mcp.example.com \\\n"
       "    --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem\n"
       "  KUBIYA_AUTH_SERVER=https://your-auth-server.com kubiya-mcp serve\n"
-      "SIGHUP reads the TLS files again; SIGTERM drains and stops.");
+      "SIGHUP reads the TLS files again; SIGTERM drains and stops, a second one ends at once.");
   command->callback([&chosen] { chosen = [] { return cli::run_serve(where); }; });
 }
 

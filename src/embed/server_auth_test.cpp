@@ -6,8 +6,11 @@
 
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <future>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -113,6 +116,40 @@ std::string text_of(const json::object& answer) {
 bool failed(const json::object& answer) {
   const json::object* result = find_object(answer, "result");
   return result == nullptr || find_bool(*result, "isError").value_or(false);
+}
+
+std::set<std::string> threads() {
+  std::set<std::string> found;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task"))
+    found.insert(entry.path());
+  return found;
+}
+
+// From /proc: the mask of blocked signals, as a number.
+std::uint64_t blocked_by(const std::string& thread) {
+  std::ifstream status(thread + "/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("SigBlk:")) return std::stoull(line.substr(7), nullptr, 16);
+  }
+  return 0;
+}
+
+// A reader of stderr or a peer that left must not end the application.
+TEST_F(Embedded, EveryThreadOfTheServerBlocksSigpipeAndTheApplicationsOwnDoNot) {
+  constexpr std::uint64_t kSigpipe = 1u << (SIGPIPE - 1);
+  const auto before = threads();
+  start();
+  EXPECT_FALSE(failed(call("whoami")));
+  std::size_t ours = 0;
+  for (const std::string& thread : threads()) {
+    if (before.contains(thread)) {
+      EXPECT_EQ(blocked_by(thread) & kSigpipe, 0u) << thread;
+      continue;
+    }
+    ++ours;
+    EXPECT_EQ(blocked_by(thread) & kSigpipe, kSigpipe) << thread;
+  }
+  EXPECT_GT(ours, 4u);
 }
 
 TEST_F(Embedded, AnUnknownServerTypeIsRefusedByTheFirstCall) {

@@ -123,6 +123,8 @@ class Issuer:
 class Server:
     """One kubiya-mcp process on a directory of its own."""
 
+    popen = {}  # what a kind of server wants of subprocess.Popen besides
+
     def __init__(self, issuer=None, *flags, data=None, workflows=None, env=None, port=None, ready=True):
         self.issuer = issuer
         self.data = data or tempfile.mkdtemp(prefix="kubiya-test-")
@@ -148,8 +150,8 @@ class Server:
             if name in os.environ:
                 environment[name] = os.environ[name]
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(command + self.flags, stdout=subprocess.DEVNULL, stderr=log, env=environment,
-                                            cwd=ROOT)
+            self.process = subprocess.Popen(command + self.flags, stdout=subprocess.DEVNULL, env=environment, cwd=ROOT,
+                                            **{"stderr": log, **self.popen})
         if ready:
             self.wait_ready()
 
