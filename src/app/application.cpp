@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "app/key_evidence.h"
+#include "app/start_hints.h"
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/timers.h"
@@ -106,6 +107,7 @@ class Built final : public Application {
     journal_->event("server_started", {{"version", KUBIYA_VERSION},
                                        {"port", server_->port()},
                                        {"mode", config_.issuers.empty() ? "api-key" : "token"}});
+    for (const std::string& hint : hints()) log::warn(hint);
     const SigpipeBlocked blocked;
     server_->every(milliseconds(250), [this](int loop) { sweep(loop); });
     server_->start();
@@ -231,6 +233,16 @@ class Built final : public Application {
     AdmittedKeys admitted = TRY(record_key_changes(*keys_, *journal_));
     key_book_->replace(std::move(admitted.rows));
     return admitted.recorded;
+  }
+
+  std::vector<std::string> hints() {
+    const auto keys = keys_->all();
+    std::optional<identity::Reason> refused;
+    if (const auto& shared = config_.identity.shared_key) {
+      const auto known = key_book_->check(shared->reveal(), clock_.wall());
+      if (!known) refused = known.error().reason;
+    }
+    return start_hints(config_, keys ? keys->size() : 1, refused);
   }
 
   // Four times a second on every loop; the rest of the housekeeping hangs on loop 0.

@@ -142,10 +142,10 @@ void add_server(std::vector<Key>& t) {
               text(
                   "server.host", [](D& d) -> auto& { return d.config.server.host; },
                   "a literal address, or localhost for both loopbacks", "Address to listen on.")));
-  t.push_back(
-      flagged("--port", number(
-                            "server.port", [](D& d) -> auto& { return d.config.server.port; },
-                            {0, 65'535}, "Port to listen on; 0 picks a free one.")));
+  t.push_back(flagged(
+      "--port", number(
+                    "server.port", [](D& d) -> auto& { return d.config.server.port; }, {0, 65'535},
+                    "Port to listen on; 0 picks a free one and needs public_url.")));
   t.push_back(flagged("--threads",
                       number(
                           "server.threads", [](D& d) -> auto& { return d.config.server.threads; },
