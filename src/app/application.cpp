@@ -80,7 +80,8 @@ class SigpipeBlocked {
 class Built final : public Application {
  public:
   static Result<std::unique_ptr<Built>> build(const Config& config, const ServeHooks& hooks) {
-    auto app = std::unique_ptr<Built>(new Built(config, TRY(DataLock::take(config.data_dir))));
+    DataLock lock = TRY(DataLock::take(config.data_dir));
+    auto app = std::unique_ptr<Built>(new Built(config, std::move(lock)));
     TRY_VOID(app->open_storage());
     TRY_VOID(app->open_identity());
     TRY_VOID(app->open_engine());

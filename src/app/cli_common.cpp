@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -39,9 +40,29 @@ Result<Config> load(const Installation& where) {
   return load_config(sources);
 }
 
+std::string without_keys(std::string_view text) {
+  constexpr std::size_t kLong = 16;
+  const auto part_of_one = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
+  };
+  std::string out;
+  while (!text.empty()) {
+    const auto end = std::find_if_not(text.begin(), text.end(), part_of_one);
+    const auto size = static_cast<std::size_t>(end - text.begin());
+    const std::string_view word = text.substr(0, size);
+    const bool key = size >= kLong && (word.starts_with("kb-") || word.starts_with("eyJ"));
+    out.append(key ? word.substr(0, 3) : word).append(key ? "…" : "");
+    if (size < text.size()) out += text[size];
+    text.remove_prefix(std::min(size + 1, text.size()));
+  }
+  return out;
+}
+
 int complain(const Error& error) {
-  fmt::print(stderr, "kubiya-mcp: {}{}{}\n", error.message, error.detail.empty() ? "" : " — ",
-             error.detail);
+  const std::string said =
+      fmt::format("{}{}{}", error.message, error.detail.empty() ? "" : " — ", error.detail);
+  fmt::print(stderr, "kubiya-mcp: {}\n", without_keys(said));
   return error.code == Code::invalid ? kUsage : kFailed;
 }
 

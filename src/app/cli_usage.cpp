@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "app/cli.h"
 #include "app/config_value.h"
 #include "base/encoding.h"
 
@@ -91,7 +92,7 @@ std::string problem(const CLI::App& root, const CLI::ParseError& error, const Re
 
 std::string usage_error(const CLI::App& root, const CLI::ParseError& error) {
   const Reached at = reached_by(root);
-  return at.name + ": " + problem(root, error, at) + " (see " + at.name + " --help)";
+  return at.name + ": " + without_keys(problem(root, error, at)) + " (see " + at.name + " --help)";
 }
 
 }  // namespace kubiya::app::cli

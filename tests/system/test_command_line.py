@@ -138,6 +138,16 @@ class Mistakes(Case):
                 line = self.refused(2, says, *arguments)
                 self.assertRegex(line, r"^kubiya-mcp.*\(see kubiya-mcp.* --help\)\n$")
 
+    def test_a_key_in_the_wrong_place_is_not_repeated(self):
+        for secret in (wellformed_key(), "eyJ" + CANARY + ".eyJ" + CANARY):
+            for arguments in (["dev", "--port"], ["run", "list", "--limit"], ["audit", "list", "--limit"], ["serve", "--port"],
+                              ["serve", "--data-dir", self.data, "--host"], ["config", "check", "--public-url"],
+                              ["config", "check", "--auth-server"],
+                              ["key", "create", "--user", "x", "--data-dir", self.data, "--expires"]):
+                with self.subTest(f"{secret[:3]} {arguments}"):
+                    more = ["--scopes", "read"] if "--expires" in arguments else []
+                    self.refused(2, "", *arguments, secret, *more)
+
     def test_values_are_refused_with_what_is_allowed(self):
         rows = [
             ("--port: server.port", "from 0 to 65535", ["--port", "65536"]),
