@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "app/key_evidence.h"
+#include "app/signals.h"
 #include "app/start_hints.h"
 #include "base/ids.h"
 #include "base/log.h"
@@ -58,24 +59,6 @@ void settle_sigchld() {
   if (lost || (now.sa_flags & SA_NOCLDWAIT) != 0) std::signal(SIGCHLD, SIG_DFL);
 }
 
-// Threads started meanwhile inherit the mask for good: a write to a peer or a log reader that left
-// is an error there, whatever the application does with the signal.
-class SigpipeBlocked {
- public:
-  SigpipeBlocked() {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &set, &before_);
-  }
-  ~SigpipeBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-  SigpipeBlocked(const SigpipeBlocked&) = delete;
-  SigpipeBlocked& operator=(const SigpipeBlocked&) = delete;
-
- private:
-  sigset_t before_{};
-};
-
 // Members are built top to bottom and taken apart bottom to top.
 class Built final : public Application {
  public:
@@ -109,7 +92,7 @@ class Built final : public Application {
                                        {"port", server_->port()},
                                        {"mode", config_.issuers.empty() ? "api-key" : "token"}});
     for (const std::string& hint : hints()) log::warn(hint);
-    const SigpipeBlocked blocked;
+    const SignalsBlocked blocked({SIGPIPE});
     server_->every(milliseconds(250), [this](int loop) { sweep(loop); });
     server_->start();
   }
@@ -325,7 +308,9 @@ class Built final : public Application {
 Result<std::unique_ptr<Application>> Application::open(const Config& config,
                                                        const ServeHooks& hooks) {
   settle_sigchld();
-  const SigpipeBlocked blocked;
+  // In every thread of ours: a write to a peer or a log reader that left is an error there,
+  // whatever the application does with the signal.
+  const SignalsBlocked blocked({SIGPIPE});
   return TRY(Built::build(config, hooks));
 }
 

@@ -11,17 +11,11 @@
 #include <thread>
 
 #include "app/application.h"
+#include "app/signals.h"
 #include "base/log.h"
 
 namespace kubiya::app {
 namespace {
-
-sigset_t served_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
-  return set;
-}
 
 // No core file may hold a token, no process of the same user may read this one's memory or
 // environment, and ten thousand connections need as many descriptors.
@@ -74,8 +68,7 @@ int serve(const Config& config, const ServeHooks& hooks) {
   Config own = config;
   own.step_open_files = settle_limits();
   // Blocked before the first thread starts, so that all threads inherit it and sigwait sees them.
-  const sigset_t signals = served_signals();
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  const SignalsBlocked blocked({SIGTERM, SIGINT, SIGHUP});
   log::set_level(config.log_level);
   const log::Background logging;
 
@@ -93,7 +86,7 @@ int serve(const Config& config, const ServeHooks& hooks) {
   if (hooks.ready) hooks.ready((*application)->port());
   for (;;) {
     int signal = 0;
-    if (sigwait(&signals, &signal) != 0) continue;
+    if (sigwait(&blocked.set(), &signal) != 0) continue;
     if (signal != SIGHUP) break;
     const auto reloaded = (*application)->reload();
     if (reloaded) {
@@ -104,7 +97,7 @@ int serve(const Config& config, const ServeHooks& hooks) {
     }
   }
   log::info("stopping");
-  stop(std::move(*application), signals);
+  stop(std::move(*application), blocked.set());
   log::info("stopped");
   return 0;
 }

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <future>
 #include <set>
+#include <thread>
 
 #include <fmt/format.h>
 
@@ -150,6 +151,24 @@ TEST_F(Embedded, EveryThreadOfTheServerBlocksSigpipeAndTheApplicationsOwnDoNot) 
     EXPECT_EQ(blocked_by(thread) & kSigpipe, kSigpipe) << thread;
   }
   EXPECT_GT(ours, 4u);
+}
+
+// In a process of its own, because run() changes more than the mask.
+[[noreturn]] void run_and_look(McpServer& server) {
+  const std::string main_thread = fmt::format("/proc/self/task/{}", ::getpid());
+  constexpr std::uint64_t kSigterm = 1u << (SIGTERM - 1);
+  const pthread_t self = ::pthread_self();
+  std::thread stopper([&] {
+    while ((blocked_by(main_thread) & kSigterm) == 0) std::this_thread::yield();
+    ::pthread_kill(self, SIGTERM);
+  });
+  const int status = server.run();
+  stopper.join();
+  std::_Exit((blocked_by(main_thread) & kSigterm) == 0 ? status : 99);
+}
+
+TEST_F(Embedded, AfterRunTheApplicationCanBeStoppedAsBefore) {
+  EXPECT_EXIT(run_and_look(server_), testing::ExitedWithCode(0), "");
 }
 
 TEST_F(Embedded, AnUnknownServerTypeIsRefusedByTheFirstCall) {
