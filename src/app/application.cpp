@@ -220,7 +220,7 @@ class Built final : public Application {
   }
 
   std::vector<std::string> hints() {
-    const auto keys = keys_->all();
+    const auto keys = store::Keys(*database_).all();
     std::optional<identity::Reason> refused;
     if (const auto& shared = config_.identity.shared_key) {
       const auto known = key_book_->check(shared->reveal(), clock_.wall());
