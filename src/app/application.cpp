@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/application.h"
 
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <csignal>
 
 #include <atomic>
-#include <cstdio>
-#include <exception>
 #include <thread>
 
 #include <fmt/format.h>
 
 #include "app/key_evidence.h"
+#include "app/signals.h"
+#include "app/start_hints.h"
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/timers.h"
@@ -25,6 +23,9 @@ namespace kubiya::app {
 namespace {
 
 using std::chrono::milliseconds;
+
+// What the end of the last run sets off: its row is read, an outcome recorded, a caller answered.
+constexpr milliseconds kLastAnswers{2'000};
 
 constexpr std::string_view kInstructions =
     "Runs your company's workflows as the person who asked. Start with list_workflows; "
@@ -50,11 +51,20 @@ int loops_of(const Config& config) {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
+// Who ignores SIGCHLD has its children reaped by the kernel, and never learns how a step ended.
+void settle_sigchld() {
+  struct sigaction now{};
+  if (sigaction(SIGCHLD, nullptr, &now) != 0) return;
+  const bool lost = (now.sa_flags & SA_SIGINFO) == 0 && now.sa_handler == SIG_IGN;
+  if (lost || (now.sa_flags & SA_NOCLDWAIT) != 0) std::signal(SIGCHLD, SIG_DFL);
+}
+
 // Members are built top to bottom and taken apart bottom to top.
 class Built final : public Application {
  public:
   static Result<std::unique_ptr<Built>> build(const Config& config, const ServeHooks& hooks) {
-    auto app = std::unique_ptr<Built>(new Built(config, TRY(DataLock::take(config.data_dir))));
+    DataLock lock = TRY(DataLock::take(config.data_dir));
+    auto app = std::unique_ptr<Built>(new Built(config, std::move(lock)));
     TRY_VOID(app->open_storage());
     TRY_VOID(app->open_identity());
     TRY_VOID(app->open_engine());
@@ -63,12 +73,15 @@ class Built final : public Application {
     return app;
   }
 
-  // Loops first, then the workers: what they still hold refers to everything above.
+  // Each thread ends before what it calls: the engine tells callers through the workers, the loops
+  // and the timers; the loops call the journal, the journal the workers, these the journal again.
   ~Built() override {
     stop();
+    if (backend_) backend_->close();
     server_.reset();
     // No loop writes any more, so what each has gathered is taken from here.
     if (endpoint_) endpoint_->flush();
+    if (journal_) (void)journal_->sync();
     workers_.reset();
     // What the last work recorded is answered through the endpoint, which is still there.
     if (journal_) (void)journal_->sync();
@@ -78,6 +91,8 @@ class Built final : public Application {
     journal_->event("server_started", {{"version", KUBIYA_VERSION},
                                        {"port", server_->port()},
                                        {"mode", config_.issuers.empty() ? "api-key" : "token"}});
+    for (const std::string& hint : hints()) log::warn(hint);
+    const SignalsBlocked blocked({SIGPIPE});
     server_->every(milliseconds(250), [this](int loop) { sweep(loop); });
     key_watch_->start();
     server_->start();
@@ -89,10 +104,13 @@ class Built final : public Application {
   void stop() override {
     if (stopped_.exchange(true) || !server_) return;
     journal_->event("server_stopping", {});
+    const Mono deadline = clock_.mono() + config_.drain_grace;
+    // Requests are served meanwhile, so that who waits for a run, or asks for it, learns its end.
+    backend_->drain(config_.drain_grace);
     // Streams that would go on for ever end now, so that the drain need not wait for them.
     endpoint_->close_streams();
-    server_->drain(config_.drain_grace);
-    backend_->drain(config_.drain_grace);
+    server_->drain(
+        std::max(std::chrono::ceil<milliseconds>(deadline - clock_.mono()), kLastAnswers));
     if (const auto synced = journal_->sync(); !synced) {
       log::error("the audit journal could not be closed in order",
                  {{"detail", synced.error().detail}});
@@ -152,7 +170,7 @@ class Built final : public Application {
   }
 
   Result<> open_engine() {
-    launcher_ = engine::make_process_launcher();
+    launcher_ = engine::make_process_launcher(config_.step_open_files);
     engine::EngineOptions options = config_.engine;
     if (options.work_directory.empty()) options.work_directory = config_.data_dir + "/work";
     options.installation_id = installation_id_;
@@ -207,6 +225,16 @@ class Built final : public Application {
     return {};
   }
 
+  std::vector<std::string> hints() {
+    const auto keys = store::Keys(*database_).all();
+    std::optional<identity::Reason> refused;
+    if (const auto& shared = config_.identity.shared_key) {
+      const auto known = key_book_->check(shared->reveal(), clock_.wall());
+      if (!known) refused = known.error().reason;
+    }
+    return start_hints(config_, keys ? keys->size() : 1, refused);
+  }
+
   // Four times a second on every loop; the rest of the housekeeping hangs on loop 0.
   void sweep(int loop) {
     endpoint_->sweep(loop);
@@ -221,7 +249,7 @@ class Built final : public Application {
     if (const std::string problem = journal_->problem(); !problem.empty()) {
       report["audit_problem"] = problem;
     }
-    bool ready = database_->healthy() && journal_->healthy();
+    bool ready = database_->healthy() && journal_->healthy() && !stopped_;
     json::array issuers;
     for (const auto& issuer : authenticator_->issuers()) {
       const auto health = issuer->health();
@@ -233,6 +261,7 @@ class Built final : public Application {
                          {"keys_age_seconds", health.age.count()}});
     }
     report["issuers"] = std::move(issuers);
+    if (stopped_) report["stopping"] = true;
     report["ready"] = ready;
     return {ready, to_json(json::value(report))};
   }
@@ -262,73 +291,15 @@ class Built final : public Application {
   std::atomic<bool> stopped_{false};
 };
 
-sigset_t served_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
-  return set;
-}
-
-// No core file may hold a token, no process of the same user may read this one's memory or
-// environment, and ten thousand connections need as many descriptors.
-void settle_limits() {
-  const rlimit no_core{0, 0};
-  setrlimit(RLIMIT_CORE, &no_core);
-  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-  rlimit files{};
-  if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
-  }
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Application>> Application::open(const Config& config,
                                                        const ServeHooks& hooks) {
+  settle_sigchld();
+  // In every thread of ours: a write to a peer or a log reader that left is an error there,
+  // whatever the application does with the signal.
+  const SignalsBlocked blocked({SIGPIPE});
   return TRY(Built::build(config, hooks));
-}
-
-int serve(const Config& config, const ServeHooks& hooks) {
-  std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGXFSZ,
-              SIG_IGN);  // a file size limit is an error of the write, not the end of the server
-  settle_limits();
-  // Blocked before the first thread starts, so that all threads inherit it and sigwait sees them.
-  const sigset_t signals = served_signals();
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  log::set_level(config.log_level);
-  const log::Background logging;
-
-  auto application = Application::open(config, hooks);
-  if (!application) {
-    std::fprintf(stderr, "kubiya-mcp: %s%s%s\n", application.error().message.c_str(),
-                 application.error().detail.empty() ? "" : " — ",
-                 application.error().detail.c_str());
-    return 2;
-  }
-  (*application)->start();
-  log::info("serving", {{"url", config.public_url + config.mcp_path},
-                        {"port", (*application)->port()},
-                        {"mode", config.issuers.empty() ? "api-key" : "token"}});
-  if (hooks.ready) hooks.ready((*application)->port());
-  for (;;) {
-    int signal = 0;
-    if (sigwait(&signals, &signal) != 0) continue;
-    if (signal != SIGHUP) break;
-    const auto reloaded = (*application)->reload();
-    if (reloaded) {
-      log::info("TLS files reloaded");
-    } else {
-      log::error("TLS files not reloaded; the old ones stay",
-                 {{"detail", reloaded.error().message}});
-    }
-  }
-  log::info("stopping");
-  (*application)->stop();
-  application->reset();
-  log::info("stopped");
-  return 0;
 }
 
 }  // namespace kubiya::app

@@ -37,11 +37,12 @@ class Application {
   virtual void start() = 0;  // returns at once
   virtual std::uint16_t port() const = 0;
   virtual Result<> reload() = 0;  // TLS files
-  // Drains connections and runs, syncs the journal. Once.
+  // Drains runs and then connections within one grace, syncs the journal. Once.
   virtual void stop() = 0;
 };
 
-// Serves until SIGTERM or SIGINT; SIGHUP reloads the TLS files. Returns the exit status.
+// Serves until SIGTERM or SIGINT, of which a second one ends the process at once; SIGHUP reloads
+// the TLS files. Returns the exit status.
 int serve(const Config& config, const ServeHooks& hooks = {});
 
 // Stores the definitions of a directory (*.yaml, *.yml, *.json) whose names are not taken yet.
