@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/application.h"
 
+#include <unistd.h>
 #include <csignal>
 
 #include <atomic>
@@ -17,6 +18,7 @@
 #include "base/worker_pool.h"
 #include "crypto/digest.h"
 #include "mcp/endpoint.h"
+#include "mcp/stdio.h"
 #include "policy/policy.h"
 
 namespace kubiya::app {
@@ -47,6 +49,7 @@ mcp::RequestLogging logging(RequestLog what) {
 }
 
 int loops_of(const Config& config) {
+  if (config.transport == Transport::stdio) return 1;
   if (config.server.threads > 0) return config.server.threads;
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
@@ -89,28 +92,37 @@ class Built final : public Application {
 
   void start() override {
     journal_->event("server_started", {{"version", KUBIYA_VERSION},
-                                       {"port", server_->port()},
+                                       {"port", port()},
                                        {"mode", config_.issuers.empty() ? "api-key" : "token"}});
     for (const std::string& hint : hints()) log::warn(hint);
     const SignalsBlocked blocked({SIGPIPE});
-    server_->every(milliseconds(250), [this](int loop) { sweep(loop); });
     key_watch_->start();
+    if (stdio_) {
+      stdio_thread_ = std::thread([this] { serve_stdio(); });
+      return;
+    }
+    server_->every(milliseconds(250), [this](int loop) { sweep(loop); });
     server_->start();
   }
 
-  std::uint16_t port() const override { return server_->port(); }
-  Result<> reload() override { return server_->reload_tls(); }
+  std::uint16_t port() const override { return server_ ? server_->port() : 0; }
+  Result<> reload() override { return server_ ? server_->reload_tls() : Result<>(); }
 
   void stop() override {
-    if (stopped_.exchange(true) || !server_) return;
+    if (stopped_.exchange(true) || (!server_ && !stdio_)) return;
+    if (stdio_) stdio_->stop();
+    if (stdio_thread_.joinable()) stdio_thread_.join();
     journal_->event("server_stopping", {});
     const Mono deadline = clock_.mono() + config_.drain_grace;
     // Requests are served meanwhile, so that who waits for a run, or asks for it, learns its end.
     backend_->drain(config_.drain_grace);
     // Streams that would go on for ever end now, so that the drain need not wait for them.
     endpoint_->close_streams();
-    server_->drain(
-        std::max(std::chrono::ceil<milliseconds>(deadline - clock_.mono()), kLastAnswers));
+    if (stdio_) stdio_->drain(std::max(deadline, clock_.mono() + kLastAnswers));
+    if (server_) {
+      server_->drain(
+          std::max(std::chrono::ceil<milliseconds>(deadline - clock_.mono()), kLastAnswers));
+    }
     if (const auto synced = journal_->sync(); !synced) {
       log::error("the audit journal could not be closed in order",
                  {{"detail", synced.error().detail}});
@@ -221,6 +233,14 @@ class Built final : public Application {
                                             *workers_, clock_, [this] { return readiness(); }});
     // Sign-in pages of any origin read the metadata; it is nobody's data.
     config_.server.guard.public_prefixes.push_back("/.well-known/");
+    if (config_.transport == Transport::stdio) {
+      mcp::StdioOptions stdio;
+      stdio.path = config_.mcp_path;
+      stdio.token = config_.access_token;
+      stdio.line_bytes = config_.server.limits.body_bytes;
+      stdio_ = std::make_unique<mcp::Stdio>(*endpoint_, std::move(stdio), clock_);
+      return {};
+    }
     server_ = TRY(http::Server::open(config_.server, *endpoint_));
     return {};
   }
@@ -233,6 +253,12 @@ class Built final : public Application {
       if (!known) refused = known.error().reason;
     }
     return start_hints(config_, keys ? keys->size() : 1, refused);
+  }
+
+  // Until the client closes our input, which asks the process to stop as SIGTERM would.
+  void serve_stdio() {
+    stdio_->run([this] { sweep(0); });
+    if (!stopped_) ::kill(::getpid(), kInputEnded);
   }
 
   // Four times a second on every loop; the rest of the housekeeping hangs on loop 0.
@@ -285,6 +311,8 @@ class Built final : public Application {
   Timers timers_;
   tools::Catalogue catalogue_;
   std::optional<policy::Policy> policy_;
+  std::unique_ptr<mcp::Stdio> stdio_;  // outlives the workers, which answer through it
+  std::thread stdio_thread_;
   std::optional<WorkerPool> workers_;
   std::optional<mcp::Endpoint> endpoint_;
   std::unique_ptr<http::Server> server_;

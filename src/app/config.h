@@ -28,6 +28,7 @@
 namespace kubiya::app {
 
 enum class RequestLog { all, refusals, none };
+enum class Transport { http, stdio };
 
 struct Config {
   std::string name = "kubiya-mcp";  // shown to clients
@@ -35,6 +36,8 @@ struct Config {
   std::string
       public_url;  // canonical origin, "https://mcp.example.com"; default from host and port
   std::string mcp_path = "/mcp";
+  Transport transport = Transport::http;
+  std::optional<Secret> access_token;  // stdio: the caller's
   std::string
       workflows_dir;  // definitions imported at start when absent from the store; empty: none
   std::string import_tenant = "default";  // tenant that imported definitions belong to

@@ -103,6 +103,15 @@ void add_general(std::vector<Key>& t) {
   t.push_back(text(
       "mcp_path", [](D& d) -> auto& { return d.config.mcp_path; }, "an absolute path such as /mcp",
       "Path of the MCP endpoint (besides `/`)."));
+  t.push_back(flagged(
+      "--transport",
+      choice(
+          "transport", [](D& d) -> auto& { return d.config.transport; },
+          {{"http", Transport::http}, {"stdio", Transport::stdio}},
+          "How clients reach the server. stdio: one client, on standard input and output.")));
+  t.push_back(secret(
+      "access_token", [](D& d) -> auto& { return d.config.access_token; },
+      "With stdio and auth.server: the caller's token."));
   t.push_back(flagged("--required-scopes", required_scopes()));
   t.push_back(duration(
       "wait_default", [](D& d) -> auto& { return d.config.wait_default; }, {kSecond, kHour},

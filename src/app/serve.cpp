@@ -68,7 +68,7 @@ int serve(const Config& config, const ServeHooks& hooks) {
   Config own = config;
   own.step_open_files = settle_limits();
   // Blocked before the first thread starts, so that all threads inherit it and sigwait sees them.
-  const SignalsBlocked blocked({SIGTERM, SIGINT, SIGHUP});
+  const SignalsBlocked blocked({SIGTERM, SIGINT, SIGHUP, kInputEnded});
   log::set_level(config.log_level);
   const log::Background logging;
 

@@ -8,6 +8,10 @@
 
 namespace kubiya::app {
 
+// What the process tells itself when the client of the stdio transport is gone. Not SIGTERM,
+// whose second coming ends the process at once.
+inline constexpr int kInputEnded = SIGUSR1;
+
 // Blocked in this thread until it ends; a thread started meanwhile inherits the mask for good.
 class SignalsBlocked {
  public:

@@ -219,6 +219,10 @@ void Endpoint::dispatch(const ExchangePtr& x) {
   if (message.era == Era::legacy && !join_session(x)) return;
   if (message.kind == Message::Kind::response) return take_response(x);
   if (message.kind == Message::Kind::notification) {
+    if (message.method == "notifications/cancelled" && x->session && message.params) {
+      const auto id = message.params->find("requestId");
+      if (id) x->session->cancel(id->text());
+    }
     http::Response accepted = json_response({});
     accepted.status = 202;
     return send(x, std::move(accepted), "notification");

@@ -290,6 +290,11 @@ Result<std::shared_ptr<tools::Call>> Endpoint::make_call(const ExchangePtr& x,
   if (const auto key = x->headers.idempotency_key.value; !key.empty())
     call->idempotency_key = std::string(key);
   call->client = abilities(*x);
+  if (x->session) {
+    x->session->began(x->rpc_id, [weak = std::weak_ptr<Exchange>(x)] {
+      if (const auto alive = weak.lock()) alive->abandon();
+    });
+  }
   if (x->message.era == Era::modern) TRY_VOID(take_answers(*x, *call));
   if (!x->can_stream()) return call;
   if (!x->message.progress_token.empty()) {

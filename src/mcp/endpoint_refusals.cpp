@@ -44,6 +44,7 @@ void Endpoint::flush() {
 
 void Endpoint::send(const ExchangePtr& x, http::Response response, std::string_view reason) {
   const int status = response.status;
+  if (x->session && !x->rpc_id.empty()) x->session->ended(x->rpc_id);
   x->answer(std::move(response));
   log_.line(*x, status, reason, services_.clock.mono());
 }

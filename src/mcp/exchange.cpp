@@ -55,6 +55,16 @@ void Exchange::answer(http::Response response) {
   stream_->close();
 }
 
+void Exchange::abandon() {
+  const std::lock_guard lock(mutex_);
+  if (std::exchange(answered_, true)) return;
+  if (session_stream_) return session_stream_->close();
+  if (stream_) return stream_->close();
+  http::Response nothing;
+  nothing.status = 202;
+  responder_.send(std::move(nothing));
+}
+
 void Exchange::let_go() {
   constexpr std::chrono::milliseconds kRetry{500};
   const std::lock_guard lock(mutex_);

@@ -88,6 +88,8 @@ class Exchange {
   void notify(std::string_view json_text);
   // The one answer. On an open stream the body becomes the last event.
   void answer(http::Response response);
+  // The client no longer wants the answer (notifications/cancelled): nothing more is said.
+  void abandon();
   // Ends the connection of a stream that can be taken up again.
   void let_go();
   // The request is answered by a stream of somebody else's making; this exchange is then done.

@@ -12,6 +12,7 @@ namespace kubiya::mcp {
 namespace {
 
 constexpr std::size_t kAsks = 64;
+constexpr std::size_t kBegun = 1'024;
 
 Result<json::value> no_answer(std::string message) {
   return fail(Code::timeout, std::move(message));
@@ -201,6 +202,28 @@ void Session::unwatch(const std::string& uri) {
     ended = std::move(at->second);
     watches_.erase(at);
   }
+}
+
+void Session::began(std::string_view id, std::function<void()> abandon) {
+  const std::lock_guard lock(mutex_);
+  if (begun_.size() < kBegun) begun_.emplace(id, std::move(abandon));
+}
+
+void Session::ended(std::string_view id) {
+  const std::lock_guard lock(mutex_);
+  begun_.erase(std::string(id));
+}
+
+void Session::cancel(std::string_view id) {
+  std::function<void()> abandon;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto at = begun_.find(std::string(id));
+    if (at == begun_.end()) return;
+    abandon = std::move(at->second);
+    begun_.erase(at);
+  }
+  abandon();
 }
 
 void Session::close() {

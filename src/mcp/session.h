@@ -109,6 +109,12 @@ class Session {
   bool watch(const std::string& uri, std::unique_ptr<tools::Watch> watch);
   void unwatch(const std::string& uri);
 
+  // Requests under way, by id (JSON text): `abandon` runs at most once, and never after the
+  // request's memory is gone if it holds it weakly.
+  void began(std::string_view id, std::function<void()> abandon);
+  void ended(std::string_view id);
+  void cancel(std::string_view id);
+
   // Ends streams; who waits for an answer is told that there will be none.
   void close();
   // Gives up on what is overdue.
@@ -137,6 +143,7 @@ class Session {
   std::map<std::uint64_t, std::shared_ptr<SessionStream>> streams_;
   std::shared_ptr<SessionStream> general_;
   std::map<std::string, Ask> asks_;
+  std::map<std::string, std::function<void()>> begun_;
   std::map<std::string, std::unique_ptr<tools::Watch>> watches_;
 };
 
