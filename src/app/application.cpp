@@ -185,6 +185,7 @@ class Built final : public Application {
     options.resource.name = config_.name;
     options.early_body_bytes = config_.server.limits.early_body_bytes;
     options.logging = logging(config_.log_requests);
+    options.log_strangers_per_second = config_.log_strangers_per_second;
     options.loops = config_.server.threads;
     endpoint_.emplace(std::move(options),
                       mcp::EndpointServices{*authenticator_, *policy_, *journal_, registry_,

@@ -132,6 +132,11 @@ void add_general(std::vector<Key>& t) {
       "log.requests", [](D& d) -> auto& { return d.config.log_requests; },
       {{"all", RequestLog::all}, {"refusals", RequestLog::refusals}, {"none", RequestLog::none}},
       "Which requests get a log line. The audit journal has them all."));
+  t.push_back(number(
+      "log.strangers_per_second", [](D& d) -> auto& { return d.config.log_strangers_per_second; },
+      {0, 100'000},
+      "Log lines of each event loop for requests of callers whom nobody has verified. Beyond that "
+      "they are counted, by reason."));
 }
 
 void add_server(std::vector<Key>& t) {

@@ -90,7 +90,6 @@ bool Connection::read_head() {
   const HeadResult result = parse_head(bytes, limits, head_);
   if (result.state == HeadResult::State::incomplete) return false;
   if (result.state == HeadResult::State::fault) {
-    loop_->count_refused();
     refuse(result.fault);
     return false;
   }
@@ -236,7 +235,6 @@ bool Connection::take_chunked_body() {
   in_.begin += consumed;
   switch (state) {
     case ChunkedDecoder::State::fault:
-      loop_->count_refused();
       refuse(Fault::chunk);
       return false;
     case ChunkedDecoder::State::too_large:
@@ -278,14 +276,22 @@ void Connection::answer_self(const Response& response) {
 }
 
 void Connection::refuse(Fault fault) {
+  const bool in_body = phase_ != Phase::head;
   // After a fault in the head its fields mean nothing.
-  const bool known =
-      phase_ != Phase::head || fault == Fault::bad_host || fault == Fault::bad_origin;
+  const bool known = in_body || fault == Fault::bad_host || fault == Fault::bad_origin;
+  tell_refused(fault, known, in_body);
   append_response(
       out_, loop_->heads(), answer_to(fault),
       {known ? cors_origin_ : std::string_view(), known && head_.method == "HEAD", true});
   enter(Phase::closing);
   flush();
+}
+
+void Connection::tell_refused(Fault fault, bool known, bool in_body) {
+  loop_->count_refused(fault);
+  const std::string peer = known ? request_.peer : peer_.text();
+  loop_->shared().handler.refused({name_of(fault), status_of(fault), known ? &request_ : nullptr,
+                                   peer, in_body, loop_->index()});
 }
 
 bool Connection::last_answer() const { return head_.close || eof_ || loop_->draining(); }

@@ -119,6 +119,17 @@ class Responder {
   bool answered_ = false;
 };
 
+// A request that the server refused by itself, before any handler was asked for an answer.
+struct Refusal {
+  std::string_view reason;  // machine word, a literal of a closed list
+  int status = 0;
+  // Null when no head could be read. Its body is not there.
+  const Request* request = nullptr;
+  std::string_view peer;  // textual address; that of the TCP peer when there is no head
+  bool in_body = false;   // refused for its body, so Host and Origin were accepted
+  int loop = 0;
+};
+
 // What the server calls, on the connection's loop; it must not block.
 class Handler {
  public:
@@ -129,6 +140,8 @@ class Handler {
   // connection is closed after that answer.
   using Admission = std::function<void(std::unique_ptr<Response> refusal)>;
   virtual void admit(const Request& head, Admission decide) = 0;
+  // Told of each request that handle() will not see. The answer is on its way.
+  virtual void refused(const Refusal&) {}
 };
 
 std::string_view reason_phrase(int status);

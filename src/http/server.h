@@ -10,8 +10,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -77,7 +79,7 @@ struct ServerOptions {
 struct ServerStats {
   std::uint64_t connections = 0;  // open now
   std::uint64_t requests = 0;
-  std::uint64_t refused_framing = 0;
+  std::map<std::string_view, std::uint64_t> refused;  // by the server itself, by reason
 };
 
 class Server {

@@ -312,6 +312,45 @@ TEST(Guarded, AnswersPreflightsAndMarksAnswers) {
   EXPECT_EQ(handler.handled, 1);
 }
 
+TEST(Refusals, AreToldByNameWithWhatIsKnown) {
+  FunctionHandler handler(echo);
+  ServerOptions options = with_bodies(1'000, 2'000);
+  options.limits.body = milliseconds(100);
+  const auto server = start_server(handler, options);
+  const struct {
+    std::string bytes;
+    std::string told;
+  } rows[] = {
+      {"nonsense\r\n", "request_line 400 127.0.0.1 -"},
+      {"GET / HTTP/1.0\r\n\r\n", "http_version 505 127.0.0.1 -"},
+      {"GET /" + std::string(9'000, 'a') + " HTTP/1.1\r\n",
+       "request_line_too_long 414 127.0.0.1 -"},
+      {"GET /x HTTP/1.1\r\nHost: a\r\nX: " + std::string(17'000, 'a') + "\r\n",
+       "headers_too_long 431 127.0.0.1 -"},
+      {"GET /x HTTP/1.1\r\nHost: evil.example\r\n\r\n", "foreign_host 403 127.0.0.1 /x"},
+      {"GET /x HTTP/1.1\r\nHost: localhost\r\nOrigin: null\r\n\r\n",
+       "foreign_origin 403 127.0.0.1 /x"},
+      {announce(2'001), "body_too_large 413 127.0.0.1 /b in the body"},
+      {kChunked + "5dc\r\n" + std::string(1'500, 'x') + "\r\n1f5\r\n",
+       "body_too_large 413 127.0.0.1 /b in the body"},
+      {kChunked + "x\r\n", "chunk 400 127.0.0.1 /b in the body"},
+      {announce(10) + "12345", "slow_body 408 127.0.0.1 /b in the body"},
+  };
+  std::vector<std::string> expected;
+  for (const auto& row : rows) {
+    Wire wire(server->port());
+    wire.send(row.bytes);
+    wire.read_all();
+    expected.push_back(row.told);
+  }
+  EXPECT_EQ(handler.refusals(), expected);
+  EXPECT_EQ(handler.handled, 0);
+  const auto counted = server->stats().refused;
+  EXPECT_EQ(counted.at("body_too_large"), 2u);
+  EXPECT_EQ(counted.at("chunk"), 1u);
+  EXPECT_EQ(counted.count("internal"), 0u);
+}
+
 std::string facts(const Request& request) {
   return request.peer + (request.secure ? " secure " : " plain ") +
          (request.loopback ? "local " : "remote ") + std::string(request.host);

@@ -147,6 +147,19 @@ class FunctionHandler final : public Handler {
     if (admit_) return admit_(head, std::move(decide));
     decide(nullptr);
   }
+  void refused(const Refusal& refusal) override {
+    std::string line = std::string(refusal.reason) + " " + std::to_string(refusal.status) + " " +
+                       std::string(refusal.peer) + " ";
+    line += refusal.request ? refusal.request->path : "-";
+    if (refusal.in_body) line += " in the body";
+    const std::lock_guard lock(mutex_);
+    refusals_.push_back(std::move(line));
+  }
+  // "reason status peer path", in order.
+  std::vector<std::string> refusals() const {
+    const std::lock_guard lock(mutex_);
+    return refusals_;
+  }
 
   std::atomic<int> handled{0};
   std::atomic<int> asked{0};
@@ -154,6 +167,8 @@ class FunctionHandler final : public Handler {
  private:
   Handle handle_;
   Admit admit_;
+  mutable std::mutex mutex_;
+  std::vector<std::string> refusals_;
 };
 
 inline std::unique_ptr<Server> start_server(Handler& handler, ServerOptions options = {}) {

@@ -40,7 +40,7 @@ Endpoint::Endpoint(EndpointOptions options, EndpointServices services)
     : options_(std::move(options)),
       services_(std::move(services)),
       results_(options_.info, services_.registry),
-      log_(options_.logging, options_.loops),
+      log_(options_.logging, options_.loops, options_.log_strangers_per_second),
       handshake_{"handshake", {}, Effect::reads, false},
       resource_document_(identity::protected_resource_document(options_.resource)),
       resource_path_(std::string(kResourceRoot) + options_.mcp_path),

@@ -33,6 +33,7 @@ struct EndpointOptions {
   std::size_t early_body_bytes = 64 * 1024;  // body parsed before a credential, API-key mode
   std::size_t calls_in_flight = 4'096;       // mutating calls; beyond: 429
   RequestLogging logging = RequestLogging::all;
+  unsigned log_strangers_per_second = 50;  // lines of each loop for unverified callers
   int loops = 1;
 };
 
@@ -59,6 +60,7 @@ class Endpoint final : public http::Handler {
 
   void handle(const http::Request& request, http::Responder responder) override;
   void admit(const http::Request& head, Admission decide) override;
+  void refused(const http::Refusal& refusal) override;
   // About four times a second on each loop.
   void sweep(int loop);
   // Hands over what the loops have gathered for the log, once they have ended.

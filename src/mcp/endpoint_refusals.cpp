@@ -53,15 +53,20 @@ void Endpoint::admit(const http::Request& head, Admission decide) {
       identity::Refused{identity::Reason::keys_unavailable, "large first body", {}, {}}));
 }
 
+void Endpoint::refused(const http::Refusal& refusal) {
+  RequestLog::enter(refusal.loop);
+  if (!refusal.request) return log_.broken(refusal, services_.clock.mono());
+  const Exchange x(*refusal.request, http::Responder(), next_request_id(refusal.loop));
+  log_.line(x, refusal.status, refusal.reason, services_.clock.mono());
+}
+
 void Endpoint::sweep(int loop) {
   services_.authenticator.turn(loop);
   services_.journal.flush_loop(loop);
-  log_.flush(loop);
+  log_.flush(loop, services_.clock.mono());
 }
 
-void Endpoint::flush() {
-  for (int loop = 0; loop < options_.loops; ++loop) log_.flush(loop);
-}
+void Endpoint::flush() { log_.flush_all(); }
 
 void Endpoint::send(const ExchangePtr& x, http::Response response, std::string_view reason) {
   const int status = response.status;

@@ -37,6 +37,40 @@ class Log(unittest.TestCase):
         self.assertEqual([json.loads(r)["request_id"] for r in recorded], [logged[0]["request_id"]])
         self.assertIn(logged[0]["request_id"].encode(), answer)
 
+    def test_what_the_server_refuses_by_itself_is_named(self):
+        for data in (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+                     b"GET / HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\n\r\n",
+                     b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 17000 + b"\r\n\r\n"):
+            self.server.raw(data)
+        self.assertEqual(self.server.stop(), 0)
+        refused = [(l["reason"], l["status"], l["peer"], l.get("path")) for l in lines(self.server) if l.get("status", 0) >= 400]
+        self.assertCountEqual(refused, [
+            ("request_line", 400, "127.0.0.1", None), ("foreign_host", 403, "127.0.0.1", "/"),
+            ("foreign_origin", 403, "127.0.0.1", "/"), ("headers_too_long", 431, "127.0.0.1", None)])  # in any order: two loops
+
+
+class Strangers(unittest.TestCase):
+    def test_their_lines_have_a_rate_and_the_rest_is_counted(self):
+        issuer = Issuer()
+        self.addCleanup(issuer.close)
+        server = Server(issuer, "--threads", "1", env={"KUBIYA_LOG_STRANGERS_PER_SECOND": "1"})
+        self.addCleanup(server.close)
+        token = issuer.token(server.audience)
+        for _ in range(100):
+            server.rpc("a.b", "ping")
+            server.raw(b"nonsense\r\n\r\n")
+            server.ok(token, "whoami")
+        self.assertEqual(server.stop(), 0)
+        told, count = {}, lambda wanted: sum(1 for l in lines(server) if wanted(l))
+        for line in lines(server):
+            if "more" in line:
+                told[line["reason"]] = told.get(line["reason"], 0) + line["more"]
+        for reason in ("not_three_parts", "request_line"):
+            single = count(lambda l: l.get("reason") == reason and "status" in l)
+            self.assertLess(single, 50)
+            self.assertEqual(single + told[reason], 100, "nobody is forgotten")
+        self.assertEqual(count(lambda l: l.get("tool") == "whoami"), 100, "callers we know have all their lines")
+
 
 class UnreadStderr(unittest.TestCase):
     def test_stops_neither_service_nor_shutdown(self):
