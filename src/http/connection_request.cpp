@@ -108,8 +108,10 @@ void Connection::describe_request() {
   request_.host = head_.host;
   request_.secure = transport_.tls();
   request_.received = loop_->now();
-  // A proxy on this machine, trusted or not, makes a stranger look local.
-  request_.loopback = peer_.is_loopback() && !trusted_ && !head_.forwarded;
+  // A proxy on this machine, trusted or not, makes a stranger look local. One that adds no header
+  // still shows the name under which the stranger came.
+  request_.loopback =
+      peer_.is_loopback() && !trusted_ && !head_.forwarded && is_loopback_host(head_.host);
   const ForwardedFacts facts =
       trusted_ && head_.forwarded
           ? read_forwarded(head_.headers, loop_->shared().trusted, loop_->shared().forwarding)

@@ -16,10 +16,6 @@ std::string_view without_port(std::string_view host) {
   return host.substr(0, host.find(':'));
 }
 
-bool is_loopback_name(std::string_view name) {
-  return iequals(name, "localhost") || name == "127.0.0.1" || name == "[::1]";
-}
-
 // The authority of "http://authority" or "https://authority", or empty.
 std::string_view authority_of(std::string_view origin) {
   for (std::string_view scheme : {"http://", "https://"}) {
@@ -44,9 +40,14 @@ void append_param_headers(std::string& out, std::string_view requested) {
 
 }  // namespace
 
+bool is_loopback_host(std::string_view host) {
+  const std::string_view name = without_port(host);
+  return iequals(name, "localhost") || name == "127.0.0.1" || name == "[::1]";
+}
+
 bool GuardRules::host_allowed(std::string_view host) const {
   const std::string_view name = without_port(host);
-  if (listener_ == ListenerKind::loopback && is_loopback_name(name)) return true;
+  if (listener_ == ListenerKind::loopback && is_loopback_host(host)) return true;
   return std::any_of(guard_.hosts.begin(), guard_.hosts.end(), [&](const std::string& allowed) {
     return allowed == "*" || iequals(allowed, name);
   });
@@ -57,7 +58,7 @@ bool GuardRules::origin_allowed(const GuardInput& input) const {
   const std::string_view own_scheme = input.secure ? "https://" : "http://";
   if (input.origin.starts_with(own_scheme) && iequals(authority, input.host)) return true;
   if (listener_ == ListenerKind::loopback && is_host_port(authority) &&
-      is_loopback_name(without_port(authority))) {
+      is_loopback_host(authority)) {
     return true;
   }
   return std::find(guard_.origins.begin(), guard_.origins.end(), input.origin) !=

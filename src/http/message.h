@@ -35,7 +35,8 @@ class Request {
   std::span<const Header> headers;
   std::string peer;     // textual address of the client: the TCP peer, or what a trusted proxy says
   bool secure = false;  // arrived over TLS, or a trusted proxy says so
-  bool loopback = false;  // the TCP peer is a loopback address and no proxy stands between
+  // The TCP peer is a loopback address, Host is a loopback name and no header of a proxy is there.
+  bool loopback = false;
   std::string_view host;  // the one Host value
   int loop = 0;           // index of the event loop that serves this request
   Mono received{};

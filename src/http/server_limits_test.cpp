@@ -374,6 +374,17 @@ TEST(Guarded, BelievesForwardedHeadersOfTrustedPeersOnly) {
   ServerOptions options;
   EXPECT_EQ(ask(options, kGet), "127.0.0.1 plain local localhost");
   EXPECT_EQ(ask(options, request), "127.0.0.1 plain remote localhost");
+  for (const char* line : {"Via: 1.1 edge", "X-Real-IP: 192.0.2.1", "CF-Connecting-IP: 192.0.2.1",
+                           "True-Client-IP: 192.0.2.1", "Forwarded: for=192.0.2.1"}) {
+    EXPECT_EQ(
+        ask(options, "GET / HTTP/1.1\r\nHost: localhost\r\n" + std::string(line) + "\r\n\r\n"),
+        "127.0.0.1 plain remote localhost")
+        << line;
+  }
+  // Who comes in under a public name was sent on by somebody, however silent.
+  options.guard.hosts = {"mcp.example.com"};
+  EXPECT_EQ(ask(options, "GET / HTTP/1.1\r\nHost: mcp.example.com\r\n\r\n"),
+            "127.0.0.1 plain remote mcp.example.com");
   options.guard.trusted_proxies = {"127.0.0.1"};
   options.guard.hosts = {"mcp.example.com"};
   EXPECT_EQ(ask(options, request), "192.0.2.1 secure remote mcp.example.com");

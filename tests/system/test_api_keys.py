@@ -200,6 +200,14 @@ class Sources(unittest.TestCase):
 
     def test_the_environment_key_is_for_callers_on_this_machine(self):
         away = {"X-Forwarded-For": "203.0.113.9"}
+        plain = self.with_environment_key("--public-url", "https://mcp.example.com")[0]
+        self.assertEqual(plain.call(None, "whoami")[0], 200)
+        for name in ("Via", "Forwarded", "X-Forwarded-For", "X-Real-IP", "CF-Connecting-IP", "CF-Ray", "True-Client-IP"):
+            with self.subTest("through a proxy that sets " + name):
+                status, _, _ = plain.rpc(None, "tools/call", {"name": "whoami", "arguments": {}}, {name: "203.0.113.9"})
+                self.assertEqual(status, 401)
+        status, _, _ = plain.rpc(None, "tools/call", {"name": "whoami", "arguments": {}}, {"Host": "mcp.example.com"})
+        self.assertEqual(status, 401, "through a proxy that keeps Host and sets nothing")
         strict = self.with_environment_key("--trusted-proxy", "127.0.0.1")[0]
         status, _, body = strict.rpc(None, "tools/call", {"name": "whoami", "arguments": {}}, away)
         self.assertEqual((status, body["message"]), (401, "No API token provided"))
