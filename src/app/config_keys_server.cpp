@@ -167,7 +167,9 @@ void add_server(std::vector<Key>& t) {
       "--insecure-http",
       toggle(
           "server.insecure_http", [](D& d) -> auto& { return d.config.server.insecure_http; },
-          "Serve plain HTTP on an address that is not loopback.")));
+          "Serve plain HTTP on an address that is not loopback to everybody, not to trusted "
+          "proxies "
+          "only.")));
   t.push_back(flagged("--trusted-proxy",
                       list(
                           "server.trusted_proxies",

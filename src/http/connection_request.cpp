@@ -125,6 +125,11 @@ void Connection::describe_request() {
 
 bool Connection::begin_request() {
   describe_request();
+  cors_origin_ = {};
+  if (loop_->shared().proxies_only && !trusted_ && !peer_.is_loopback()) {
+    refuse(Fault::plain_http);
+    return false;
+  }
   GuardInput input{head_.method,    head_.path,         request_.host,     head_.origin,
                    request_.secure, std::string_view(), std::string_view()};
   if (!head_.origin.empty()) {
@@ -132,7 +137,6 @@ bool Connection::begin_request() {
     input.requested_headers = request_.header("access-control-request-headers");
   }
   const GuardVerdict verdict = loop_->shared().guard.judge(input);
-  cors_origin_ = {};
   switch (verdict.kind) {
     case GuardVerdict::Kind::bad_host:
       refuse(Fault::bad_host);
@@ -280,7 +284,8 @@ void Connection::answer_self(const Response& response) {
 void Connection::refuse(Fault fault) {
   const bool in_body = phase_ != Phase::head;
   // After a fault in the head its fields mean nothing.
-  const bool known = in_body || fault == Fault::bad_host || fault == Fault::bad_origin;
+  const bool known = in_body || fault == Fault::plain_http || fault == Fault::bad_host ||
+                     fault == Fault::bad_origin;
   tell_refused(fault, known, in_body);
   append_response(
       out_, loop_->heads(), answer_to(fault),

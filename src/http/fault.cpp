@@ -44,6 +44,8 @@ constexpr Row kRows[] = {
     {Fault::slow_headers, "slow_headers", 408, "request_timeout",
      "The request headers took too long."},
     {Fault::slow_body, "slow_body", 408, "request_timeout", "The request body took too long."},
+    {Fault::plain_http, "plain_http", 403, "forbidden",
+     "Plain HTTP is served to the trusted proxy only; use https."},
     {Fault::bad_host, "foreign_host", 403, "forbidden", "This Host is not served here."},
     {Fault::bad_origin, "foreign_origin", 403, "forbidden", "This Origin is not allowed."},
     {Fault::internal, "internal", 500, "internal_error", "The request could not be completed."},

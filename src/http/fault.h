@@ -31,6 +31,7 @@ enum class Fault {
   body_too_large,
   slow_headers,
   slow_body,
+  plain_http,  // not from a trusted proxy, on a listener that is for those only
   bad_host,    // Host not served here
   bad_origin,  // Origin not allowed
   internal,

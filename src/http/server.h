@@ -73,7 +73,9 @@ struct ServerOptions {
   TlsFiles tls;
   Limits limits;
   Guard guard;
-  bool insecure_http = false;  // allow plain HTTP on a non-loopback address
+  // Allow plain HTTP on a non-loopback address to everybody. Without it only trusted proxies, and
+  // callers on this machine, are served there.
+  bool insecure_http = false;
 };
 
 struct ServerStats {

@@ -3,6 +3,7 @@
 // Bodies, timeouts, caps, and who may talk to us.
 #include <thread>
 
+#include "http/network.h"
 #include "http/wire_fixture.h"
 
 namespace kubiya::http {
@@ -349,6 +350,36 @@ TEST(Refusals, AreToldByNameWithWhatIsKnown) {
   EXPECT_EQ(counted.at("body_too_large"), 2u);
   EXPECT_EQ(counted.at("chunk"), 1u);
   EXPECT_EQ(counted.count("internal"), 0u);
+}
+
+// Through a trusted proxy plain HTTP is a hop behind TLS; to everybody else it is the whole way.
+TEST(PlainHttp, OnAReachableAddressIsForTrustedProxies) {
+  const std::uint32_t own = own_address();
+  if (own == 0) GTEST_SKIP() << "this machine has loopback addresses only";
+  const std::string text = Address{
+      {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, static_cast<std::uint8_t>(own >> 24),
+       static_cast<std::uint8_t>(own >> 16), static_cast<std::uint8_t>(own >> 8),
+       static_cast<std::uint8_t>(
+           own)}}.text();
+  const auto ask = [&](FunctionHandler& handler, std::string proxy, bool insecure,
+                       std::uint32_t at) {
+    ServerOptions options;
+    options.host = "0.0.0.0";
+    options.guard.hosts = {"*"};
+    options.guard.trusted_proxies = {std::move(proxy)};
+    options.insecure_http = insecure;
+    const auto server = start_server(handler, options);
+    Wire wire(server->port(), 0, at);
+    wire.send("GET /a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    return status_of_text(wire.read_all());
+  };
+  FunctionHandler handler(echo);
+  EXPECT_EQ(ask(handler, "198.51.100.1", false, own), 403);
+  EXPECT_EQ(handler.handled, 0);
+  EXPECT_EQ(handler.refusals(), std::vector<std::string>{"plain_http 403 " + text + " /a"});
+  EXPECT_EQ(ask(handler, text, false, own), 200) << "the proxy itself";
+  EXPECT_EQ(ask(handler, "198.51.100.1", true, own), 200) << "allowed explicitly";
+  EXPECT_EQ(ask(handler, "198.51.100.1", false, INADDR_LOOPBACK), 200) << "crosses no network";
 }
 
 std::string facts(const Request& request) {

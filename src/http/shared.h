@@ -44,6 +44,8 @@ struct Shared {
         guard(options.guard, listener),
         trusted(std::move(proxies)),
         forwarding(options.guard.forwarding),
+        proxies_only(listener == ListenerKind::reachable && !options.tls.enabled() &&
+                     !options.insecure_http),
         handler(target),
         counts(options.limits.connections, options.limits.connections_per_peer) {}
 
@@ -52,6 +54,7 @@ struct Shared {
   const GuardRules guard;
   const AddressSet trusted;
   const Forwarding forwarding;
+  const bool proxies_only;  // plain HTTP on a reachable address
   Handler& handler;
   TlsStore tls;
   ConnectionCounts counts;

@@ -29,9 +29,9 @@ def b64(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
+def free_port(host="127.0.0.1"):
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as s:
+        s.bind((host, 0))
         return s.getsockname()[1]
 
 
@@ -123,11 +123,12 @@ class Issuer:
 class Server:
     """One kubiya-mcp process on a directory of its own."""
 
-    def __init__(self, issuer=None, *flags, data=None, workflows=None, env=None, port=None, ready=True):
+    def __init__(self, issuer=None, *flags, data=None, workflows=None, env=None, port=None, ready=True, host="127.0.0.1"):
         self.issuer = issuer
         self.data = data or tempfile.mkdtemp(prefix="kubiya-test-")
         self.own_data = data is None
-        self.port = port or free_port()
+        self.port = port or free_port(host)
+        self.host = host
         self.url = f"http://127.0.0.1:{self.port}"
         self.audience = f"http://localhost:{self.port}/mcp"
         self.flags = [str(f) for f in flags]
@@ -138,7 +139,7 @@ class Server:
         self.start(ready)
 
     def start(self, ready=True):
-        command = [BINARY, "serve", "--host", "127.0.0.1", "--port", str(self.port), "--data-dir", self.data]
+        command = [BINARY, "serve", "--host", self.host, "--port", str(self.port), "--data-dir", self.data]
         if self.issuer:
             command += ["--auth-server", self.issuer.url, "--auth-type", "oidc", "--audience", self.audience]
         if self.workflows:
@@ -185,8 +186,8 @@ class Server:
     def get(self, path, headers=None):
         return self.request("GET", path, None, headers)
 
-    def request(self, method, path, body=None, headers=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+    def request(self, method, path, body=None, headers=None, at=None):
+        connection = http.client.HTTPConnection(at or ("::1" if ":" in self.host else "127.0.0.1"), self.port, timeout=60)
         try:
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()

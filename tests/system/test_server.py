@@ -1,9 +1,10 @@
 """The life of the process: its log, its stop."""
 import json
+import socket
 import subprocess
 import unittest
 
-from harness import Issuer, Server
+from harness import Issuer, Server, until
 
 
 def lines(server):
@@ -70,6 +71,47 @@ class Strangers(unittest.TestCase):
             self.assertLess(single, 50)
             self.assertEqual(single + told[reason], 100, "nobody is forgotten")
         self.assertEqual(count(lambda l: l.get("tool") == "whoami"), 100, "callers we know have all their lines")
+
+
+def own_address(family, somewhere):
+    """An address of this machine that is not loopback, or None. Nothing is sent."""
+    with socket.socket(family, socket.SOCK_DGRAM) as s:
+        try:
+            s.connect((somewhere, 9))
+            return s.getsockname()[0]
+        except OSError:
+            return None
+
+
+class PlainHttp(unittest.TestCase):
+    """On a reachable address it is for trusted proxies, and for this machine."""
+
+    def check(self, wide, own):
+        if not own:
+            self.skipTest("this machine has loopback addresses only")
+        issuer = Issuer()
+        self.addCleanup(issuer.close)
+        env = {"KUBIYA_SERVER_HOSTS": "*"}
+        server = Server(issuer, "--trusted-proxy", "198.51.100.1", host=wide, env=env)
+        self.addCleanup(server.close)
+        token = {"Authorization": "Bearer " + issuer.token(server.audience)}
+        status, headers, body = server.request("GET", "/", None, token, at=own)
+        self.assertEqual((status, json.loads(body)["error"], headers["connection"]), (403, "forbidden", "close"))
+        line = until(lambda: [l for l in lines(server) if l.get("reason") == "plain_http"])[0]
+        self.assertEqual((line["status"], line["peer"]), (403, own))
+        self.assertEqual(server.request("GET", "/", None, token)[0], 200, "what stays on this machine crosses no network")
+        self.assertEqual(server.stop(), 0)
+        for flag in (["--trusted-proxy", own], ["--trusted-proxy", "198.51.100.1", "--insecure-http"]):
+            open_to = Server(issuer, *flag, "--audience", server.audience, host=wide, env=env)
+            self.addCleanup(open_to.close)
+            self.assertEqual(open_to.request("GET", "/", None, token, at=own)[0], 200, flag)
+            open_to.stop()
+
+    def test_over_ipv4(self):
+        self.check("0.0.0.0", own_address(socket.AF_INET, "203.0.113.1"))
+
+    def test_over_ipv6(self):
+        self.check("::", own_address(socket.AF_INET6, "2001:db8::1"))
 
 
 class UnreadStderr(unittest.TestCase):
