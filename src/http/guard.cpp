@@ -24,6 +24,11 @@ std::string_view authority_of(std::string_view origin) {
   return {};
 }
 
+void append_allow_origin(std::string& out, std::string_view allow_origin) {
+  out.append("Access-Control-Allow-Origin: ").append(allow_origin).append("\r\n");
+  if (allow_origin != "*") out.append("Vary: Origin\r\n");
+}
+
 // Appends the requested mcp-param-* names, the one family that cannot be listed beforehand.
 void append_param_headers(std::string& out, std::string_view requested) {
   for (int count = 0; !requested.empty() && count < kParamHeadersMax;) {
@@ -73,30 +78,31 @@ bool GuardRules::is_public(std::string_view path) const {
 GuardVerdict GuardRules::judge(const GuardInput& input) const {
   using Kind = GuardVerdict::Kind;
   if (!host_allowed(input.host)) return {Kind::bad_host, {}};
-  if (input.origin.empty()) return {};
-  // "null" is every sandboxed frame and local file at once; no list can name it.
-  if (input.origin == "null") return {Kind::bad_origin, {}};
   const bool open_to_all = is_public(input.path);
-  if (!open_to_all && !origin_allowed(input)) return {Kind::bad_origin, {}};
+  // Said without being asked too: a shared cache keeps one answer for all.
+  if (input.origin.empty()) return {Kind::pass, open_to_all ? "*" : std::string_view()};
+  // "null" is every sandboxed frame and local file at once; no list can name it.
+  if (!open_to_all && (input.origin == "null" || !origin_allowed(input))) {
+    return {Kind::bad_origin, {}};
+  }
   const bool preflight = input.method == "OPTIONS" && !input.requested_method.empty();
   return {preflight ? Kind::preflight : Kind::pass, open_to_all ? "*" : input.origin};
 }
 
 void append_cors(std::string& out, std::string_view allow_origin) {
-  out.append("Access-Control-Allow-Origin: ").append(allow_origin);
+  append_allow_origin(out, allow_origin);
   out.append(
-      "\r\nVary: Origin\r\n"
-      "Access-Control-Expose-Headers: WWW-Authenticate, Mcp-Session-Id\r\n");
+      "Access-Control-Expose-Headers: WWW-Authenticate, X-Request-Id, Retry-After, "
+      "Mcp-Session-Id\r\n");
 }
 
 Response preflight_answer(const GuardVerdict& verdict, std::string_view requested_headers) {
   Response response;
   response.status = 204;
   std::string& out = response.headers;
-  out.append("Access-Control-Allow-Origin: ").append(verdict.allow_origin);
+  append_allow_origin(out, verdict.allow_origin);
   out.append(
-      "\r\nVary: Origin\r\n"
-      "Access-Control-Allow-Methods: GET, POST, DELETE, OPTIONS\r\n"
+      "Access-Control-Allow-Methods: GET, HEAD, POST, DELETE, OPTIONS\r\n"
       "Access-Control-Allow-Headers: authorization, x-api-key, content-type, accept, "
       "mcp-protocol-version, mcp-method, mcp-name, mcp-session-id, last-event-id, "
       "idempotency-key");

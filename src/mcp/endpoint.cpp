@@ -16,6 +16,9 @@ using policy::Effect;
 constexpr std::string_view kResourceRoot = "/.well-known/oauth-protected-resource";
 constexpr std::string_view kServerMetadata = "/.well-known/oauth-authorization-server";
 
+// HEAD is GET whose body stays here (RFC 9110 §9.3.2).
+bool is_get(std::string_view method) { return method == "GET" || method == "HEAD"; }
+
 // Of parameters that are well formed and name nothing we have.
 int bad_params_status(Era era) { return era == Era::modern ? 400 : 200; }
 
@@ -56,45 +59,31 @@ void Endpoint::handle(const http::Request& request, http::Responder responder) {
   RequestLog::enter(request.loop);
   const auto x =
       std::make_shared<Exchange>(request, std::move(responder), next_request_id(request.loop));
-  const bool get = request.method == "GET";
-  if (request.path == options_.mcp_path || request.path == "/") {
+  const bool get = is_get(request.method);
+  const std::string_view path = request.path;
+  if (path == options_.mcp_path || path == "/") {
     if (request.method == "POST") return begin(x);
     // A GET that wants events is a legacy client asking for a stream, which this server does not
     // offer.
-    if (get && request.path == "/" && !x->headers.accept.value.starts_with("text/event-stream")) {
+    const bool identifies = path == "/";
+    if (get && identifies && !x->headers.accept.value.starts_with("text/event-stream")) {
       return authenticate(x, {});
     }
-    return send(
-        x, refuse_http(405, "method_not_allowed", "MCP messages are sent with POST", x->request_id),
-        "method_not_allowed");
+    return other_method(x, identifies ? "GET, HEAD, POST, OPTIONS" : "POST, OPTIONS");
   }
-  if (get && request.path == "/healthz") return document(x, R"({"status":"ok"})", "no-store");
-  if (get && request.path == "/readyz") {
+  const bool metadata = path == kResourceRoot || path == resource_path_ || path == kServerMetadata;
+  if (path != "/healthz" && path != "/readyz" && !metadata) return not_found(x);
+  if (!get) return other_method(x, "GET, HEAD, OPTIONS");
+  if (path == "/healthz") return document(x, R"({"status":"ok"})", "no-store");
+  if (path == "/readyz") {
     const Readiness readiness = services_.readiness();
     http::Response response = json_response(readiness.json_text);
     response.status = readiness.ready ? 200 : 503;
+    response.add("Cache-Control", "no-store");
     return send(x, std::move(response), "readiness");
   }
-  if (get && challenge_.mode == Mode::token) {
-    if (request.path == kResourceRoot || request.path == resource_path_) {
-      return document(x, resource_document_, "public, max-age=300");
-    }
-    if (request.path == kServerMetadata) {
-      for (const auto& issuer : services_.authenticator.issuers()) {
-        if (const auto metadata = issuer->metadata())
-          return document(x, *metadata, "public, max-age=300");
-      }
-      return send(x,
-                  refuse_http(503, "temporarily_unavailable",
-                              "The identity provider has not been reached yet", x->request_id),
-                  "keys_unavailable");
-    }
-  }
-  send(x,
-       refuse_http(404, "not_found",
-                   fmt::format("Nothing is served here; MCP answers at {}", options_.mcp_path),
-                   x->request_id),
-       "not_found");
+  if (challenge_.mode != Mode::token || path == kServerMetadata) return authorization_server(x);
+  document(x, resource_document_, "public, max-age=300");
 }
 
 // In API-key mode the key may be the tool's argument: then, and only then, the body is read before
@@ -143,7 +132,7 @@ void Endpoint::authenticated(const ExchangePtr& x, identity::Verdict verdict,
   } else {
     x->principal = std::move(*verdict);
   }
-  if (x->request.method == "GET") return identify(x);
+  if (is_get(x->request.method)) return identify(x);
   if (!x->received) {
     if (!receive(x)) return;
     // A key in the header and another in the arguments: the authenticator decides with both in
@@ -370,7 +359,11 @@ void Endpoint::mutate(const ExchangePtr& x, const tools::Tool& tool, policy::Per
 void Endpoint::answer_call(const ExchangePtr& x, const Result<tools::ToolResult>& result) {
   const Era era = x->message.era;
   if (result) {
-    if (x->request.method == "GET") return send(x, json_response(result->structured), "done");
+    if (is_get(x->request.method)) {
+      http::Response who = json_response(result->structured);
+      who.add("Cache-Control", "no-store");
+      return send(x, std::move(who), "done");
+    }
     return send(x, json_response(results_.tool_answer(x->rpc_id, era, *result)),
                 result->failed ? "run_failed" : "done");
   }

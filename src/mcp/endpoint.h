@@ -90,6 +90,9 @@ class Endpoint final : public http::Handler {
   void refuse_message(const ExchangePtr& x, const ProtocolError& error, std::string_view reason);
   void refuse_arguments(const ExchangePtr& x, std::string_view reason, const std::string& message);
   void document(const ExchangePtr& x, const std::string& body, std::string_view cache);
+  void authorization_server(const ExchangePtr& x);
+  void other_method(const ExchangePtr& x, std::string_view allowed);
+  void not_found(const ExchangePtr& x);
   void identify(const ExchangePtr& x);
   void send(const ExchangePtr& x, http::Response response, std::string_view reason);
 

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 
+#include <fmt/format.h>
+
 #include "base/encoding.h"
 #include "mcp/endpoint.h"
 
@@ -129,6 +131,45 @@ void Endpoint::document(const ExchangePtr& x, const std::string& body, std::stri
   response.body = body;
   response.add("Cache-Control", cache);
   send(x, std::move(response), "document");
+}
+
+// What clients read to learn where to sign in. Without an issuer there is nowhere.
+void Endpoint::authorization_server(const ExchangePtr& x) {
+  if (challenge_.mode == Mode::api_key) {
+    return send(x,
+                refuse_http(404, "not_found",
+                            "This server has no authorization server: callers present a Kubiya API "
+                            "key. Start it with --auth-server to let them sign in.",
+                            x->request_id),
+                "no_authorization_server");
+  }
+  for (const auto& issuer : services_.authenticator.issuers()) {
+    if (const auto metadata = issuer->metadata()) {
+      return document(x, *metadata, "public, max-age=300");
+    }
+  }
+  send(x,
+       refuse_http(503, "temporarily_unavailable", "The identity provider has not been reached yet",
+                   x->request_id),
+       "keys_unavailable");
+}
+
+void Endpoint::other_method(const ExchangePtr& x, std::string_view allowed) {
+  if (x->request.method == "OPTIONS") {
+    http::Response response;
+    response.status = 204;
+    response.add("Allow", allowed);
+    return send(x, std::move(response), "options");
+  }
+  send(x, refuse_method(allowed, x->request_id), "method_not_allowed");
+}
+
+void Endpoint::not_found(const ExchangePtr& x) {
+  send(x,
+       refuse_http(404, "not_found",
+                   fmt::format("Nothing is served here; MCP answers at {}", options_.mcp_path),
+                   x->request_id),
+       "not_found");
 }
 
 // GET / with a credential tells who you are: the answer of whoami without the envelope.

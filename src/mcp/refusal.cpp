@@ -103,8 +103,14 @@ http::Response refuse_scope(const ChallengeInfo& info, const policy::Denied& den
 http::Response refuse_http(int status, std::string_view error, std::string_view message,
                            std::string_view request_id) {
   http::Response response = closed(status, request_id);
-  if (status == 405) response.add("Allow", "POST");
   response.body = body(error, message, message);
+  return response;
+}
+
+http::Response refuse_method(std::string_view allowed, std::string_view request_id) {
+  http::Response response = refuse_http(405, "method_not_allowed",
+                                        fmt::format("This path takes {}", allowed), request_id);
+  response.add("Allow", allowed);
   return response;
 }
 
