@@ -148,18 +148,13 @@ void Endpoint::authenticated(const ExchangePtr& x, identity::Verdict verdict,
 
 bool Endpoint::receive(const ExchangePtr& x) {
   if (!is_json_content(x->headers.content_type.value) || x->headers.content_encoding.count != 0) {
-    send(x,
-         refuse_http(415, "unsupported_media_type",
-                     "Send Content-Type: application/json, not encoded", x->request_id),
-         "unsupported_media_type");
+    refuse_unread(x, 415, "unsupported_media_type",
+                  "Send Content-Type: application/json, not encoded");
     return false;
   }
   x->accepts = parse_accept(x->headers.accept.value);
   if (!x->accepts.json && !x->accepts.events) {
-    send(x,
-         refuse_http(406, "not_acceptable", "Accept application/json or text/event-stream",
-                     x->request_id),
-         "not_acceptable");
+    refuse_unread(x, 406, "not_acceptable", "Accept application/json or text/event-stream");
     return false;
   }
   if (const auto parsed = x->body.read(x->request.body); !parsed) {

@@ -92,6 +92,8 @@ class Endpoint final : public http::Handler {
   void document(const ExchangePtr& x, const std::string& body, std::string_view cache);
   void authorization_server(const ExchangePtr& x);
   void other_method(const ExchangePtr& x, std::string_view allowed);
+  void refuse_unread(const ExchangePtr& x, int status, std::string_view error,
+                     std::string_view message);
   void not_found(const ExchangePtr& x);
   void identify(const ExchangePtr& x);
   void send(const ExchangePtr& x, http::Response response, std::string_view reason);

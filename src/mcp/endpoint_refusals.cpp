@@ -55,11 +55,19 @@ void Endpoint::admit(const http::Request& head, Admission decide) {
       identity::Refused{identity::Reason::keys_unavailable, "large first body", {}, {}}));
 }
 
-void Endpoint::refused(const http::Refusal& refusal) {
-  RequestLog::enter(refusal.loop);
-  if (!refusal.request) return log_.broken(refusal, services_.clock.mono());
-  const Exchange x(*refusal.request, http::Responder(), next_request_id(refusal.loop));
-  log_.line(x, refusal.status, refusal.reason, services_.clock.mono());
+// Whose body was refused has been let in by admit(), as a rule, so that his name is at hand.
+void Endpoint::refused(const http::Refusal& told) {
+  RequestLog::enter(told.loop);
+  if (!told.request) return log_.broken(told, services_.clock.mono());
+  Exchange x(*told.request, http::Responder(), next_request_id(told.loop));
+  if (told.in_body) {
+    auto verdict = services_.authenticator.now(presented(x.request, x.headers, {}), told.loop);
+    if (verdict && *verdict) {
+      x.principal = std::move(**verdict);
+      services_.journal.refused(refusal(x, told.reason, told.status), told.loop);
+    }
+  }
+  log_.line(x, told.status, told.reason, services_.clock.mono());
 }
 
 void Endpoint::sweep(int loop) {
@@ -117,6 +125,13 @@ void Endpoint::refuse_message(const ExchangePtr& x, const ProtocolError& error,
   }
   const auto id = x->rpc_id.empty() ? std::nullopt : std::optional<std::string_view>(x->rpc_id);
   send(x, refuse_protocol(id, error, x->request_id), reason);
+}
+
+// Of a request whose message is not read.
+void Endpoint::refuse_unread(const ExchangePtr& x, int status, std::string_view error,
+                             std::string_view message) {
+  if (x->principal) services_.journal.refused(refusal(*x, error, status), x->request.loop);
+  send(x, refuse_http(status, error, message, x->request_id), error);
 }
 
 // The model can read this and correct itself, so it is a result and not a protocol error.

@@ -427,10 +427,22 @@ class Evidence(Case):
             subject = f"row-{number}"
             headers = self.keeping(post(line, body=body, token=issuer.token(server.audience, subject)))[1]
             marks[headers.get("x-request-id", subject)] = reason
+        whose = lambda subject: "Authorization: Bearer " + issuer.token(server.audience, subject)
+        for subject, reason, answer in (
+                ("typist", "unsupported_media_type", self.keeping(request(
+                    "POST /mcp", whose("typist"), "Content-Type: text/plain", "Content-Length: 1", body=b"{"))),
+                ("reader", "not_acceptable", self.keeping(post("Accept: text/html", whose("reader"), body="{"))),
+                ("hoarder", "body_too_large", self.closing(post(whose("hoarder"), f"Content-Length: {2 * MIB}"))),
+                ("streamer", "body_too_large", self.closing(post(CHUNKED, whose("streamer"), body=b"%x\r\n" % (2 * MIB)))),
+                ("mangler", "chunk", self.closing(post(CHUNKED, whose("mangler"), body=b"x\r\n")))):
+            marks[subject] = reason
+            line = until(lambda: [l for l in map(json.loads, server.log.read_text().splitlines())
+                                  if l.get("subject") == subject])
+            self.assertEqual([(l["status"], l["reason"]) for l in line], [(answer[0], reason)])
         forged = good[:-8] + "A" * 8
         for reason, token in {"no_credential": None, "not_three_parts": "a.b", "bad_signature": forged}.items():
             marks[self.keeping(post(body=PING, token=token))[1]["x-request-id"]] = reason
-        self.assertEqual(len(marks), 13)
+        self.assertEqual(len(marks), 18)
         for mark, reason in marks.items():
             with self.subTest("N4 " + reason):
                 records = until(lambda: [r for r in journal() if mark in (r.get("request_id"), r.get("subject"))])
