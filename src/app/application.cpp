@@ -186,6 +186,8 @@ class Built final : public Application {
     options.early_body_bytes = config_.server.limits.early_body_bytes;
     options.logging = logging(config_.log_requests);
     options.log_strangers_per_second = config_.log_strangers_per_second;
+    options.bad_credentials_per_minute = config_.bad_credentials_per_minute;
+    options.bad_credential_peers = config_.bad_credential_peers;
     options.loops = config_.server.threads;
     endpoint_.emplace(std::move(options),
                       mcp::EndpointServices{*authenticator_, *policy_, *journal_, registry_,

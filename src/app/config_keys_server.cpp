@@ -82,6 +82,15 @@ void add_server_limits(std::vector<Key>& t) {
       "server.limits.event_comment",
       [](D& d) -> auto& { return d.config.server.limits.event_comment; }, {kSecond, kHour},
       "Keep-alive comment on a quiet event stream."));
+  t.push_back(number(
+      "server.limits.bad_credentials_per_minute",
+      [](D& d) -> auto& { return d.config.bad_credentials_per_minute; }, {0, 1'000'000},
+      "Refused tokens and keys of one address (of IPv6, one /64); further bad ones get 429, good "
+      "ones are served. 0: no bound."));
+  t.push_back(number(
+      "server.limits.bad_credential_peers",
+      [](D& d) -> auto& { return d.config.bad_credential_peers; }, {8, 1'000'000},
+      "Addresses that are told apart for it; when there are more, the others share one budget."));
 }
 
 }  // namespace

@@ -44,6 +44,7 @@ Endpoint::Endpoint(EndpointOptions options, EndpointServices services)
       services_(std::move(services)),
       results_(options_.info, services_.registry),
       log_(options_.logging, options_.loops, options_.log_strangers_per_second),
+      bad_credentials_(options_.bad_credentials_per_minute, options_.bad_credential_peers),
       handshake_{"handshake", {}, Effect::reads, false},
       resource_document_(identity::protected_resource_document(options_.resource)),
       resource_path_(std::string(kResourceRoot) + options_.mcp_path),

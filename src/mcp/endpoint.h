@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/worker_pool.h"
 #include "http/message.h"
+#include "http/peer_budget.h"
 #include "identity/authenticator.h"
 #include "identity/metadata.h"
 #include "mcp/answer.h"
@@ -33,7 +34,9 @@ struct EndpointOptions {
   std::size_t early_body_bytes = 64 * 1024;  // body parsed before a credential, API-key mode
   std::size_t calls_in_flight = 4'096;       // mutating calls; beyond: 429
   RequestLogging logging = RequestLogging::all;
-  unsigned log_strangers_per_second = 50;  // lines of each loop for unverified callers
+  unsigned log_strangers_per_second = 50;     // lines of each loop for unverified callers
+  unsigned bad_credentials_per_minute = 100;  // of one peer; 0: no bound
+  std::size_t bad_credential_peers = 8'192;   // told apart
   int loops = 1;
 };
 
@@ -84,16 +87,17 @@ class Endpoint final : public http::Handler {
 
   // The side roads.
   void refuse_credential(const ExchangePtr& x, const identity::Refused& refused);
+  http::Response credential_answer(const Exchange& x, identity::Reason reason);
   void record_credential(const Exchange& x, const identity::Refused& refused, int status);
   void refuse_denied(const ExchangePtr& x, const policy::Operation& operation,
                      const policy::Denied& denied);
   void refuse_message(const ExchangePtr& x, const ProtocolError& error, std::string_view reason);
+  void refuse_unread(const ExchangePtr& x, int status, std::string_view error,
+                     std::string_view message);
   void refuse_arguments(const ExchangePtr& x, std::string_view reason, const std::string& message);
   void document(const ExchangePtr& x, const std::string& body, std::string_view cache);
   void authorization_server(const ExchangePtr& x);
   void other_method(const ExchangePtr& x, std::string_view allowed);
-  void refuse_unread(const ExchangePtr& x, int status, std::string_view error,
-                     std::string_view message);
   void not_found(const ExchangePtr& x);
   void identify(const ExchangePtr& x);
   void send(const ExchangePtr& x, http::Response response, std::string_view reason);
@@ -117,6 +121,7 @@ class Endpoint final : public http::Handler {
   ChallengeInfo challenge_;
   Results results_;
   RequestLog log_;
+  http::PeerBudget bad_credentials_;
   policy::Operation handshake_;
   std::string resource_document_;
   std::string resource_path_;  // "/.well-known/oauth-protected-resource/mcp"

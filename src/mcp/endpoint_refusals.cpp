@@ -41,8 +41,7 @@ void Endpoint::admit(const http::Request& head, Admission decide) {
   auto judge = [this, &x, decide = std::move(decide)](const identity::Verdict& verdict) {
     if (verdict) return decide(nullptr);
     const identity::Refused& refused = verdict.error();
-    auto response = std::make_unique<http::Response>(
-        mcp::refuse_credential(challenge_, refused.reason, x.request_id));
+    auto response = std::make_unique<http::Response>(credential_answer(x, refused.reason));
     record_credential(x, refused, response->status);
     log_.line(x, response->status, identity::to_string(refused.reason), services_.clock.mono());
     decide(std::move(response));
@@ -85,9 +84,22 @@ void Endpoint::send(const ExchangePtr& x, http::Response response, std::string_v
 }
 
 void Endpoint::refuse_credential(const ExchangePtr& x, const identity::Refused& refused) {
-  http::Response response = mcp::refuse_credential(challenge_, refused.reason, x->request_id);
+  http::Response response = credential_answer(*x, refused.reason);
   record_credential(*x, refused, response.status);
   send(x, std::move(response), identity::to_string(refused.reason));
+}
+
+// A credential that nobody could have meant well counts against its peer. Having none, or one that
+// has run out, is the ordinary way to a sign-in and must say so every time.
+http::Response Endpoint::credential_answer(const Exchange& x, identity::Reason reason) {
+  const bool counts = identity::http_status(reason) == 401 &&
+                      reason != identity::Reason::no_credential &&
+                      reason != identity::Reason::token_expired;
+  const auto peer = counts ? http::parse_address(x.request.peer) : std::nullopt;
+  if (peer && !bad_credentials_.take(*peer, services_.clock.mono())) {
+    return refuse_repeated(bad_credentials_.pause(), x.request_id);
+  }
+  return mcp::refuse_credential(challenge_, reason, x.request_id);
 }
 
 void Endpoint::record_credential(const Exchange& x, const identity::Refused& refused, int status) {

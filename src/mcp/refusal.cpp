@@ -11,12 +11,17 @@ namespace {
 
 using identity::Reason;
 
-http::Response closed(int status, std::string_view request_id) {
+constexpr std::chrono::seconds kPause{2};
+
+http::Response closed(int status, std::string_view request_id,
+                      std::chrono::seconds pause = kPause) {
   http::Response response;
   response.status = status;
   response.add("Cache-Control", "no-store");
   response.add("X-Request-Id", request_id);
-  if (status == 429 || status == 503) response.add("Retry-After", "2");
+  if (status == 429 || status == 503) {
+    response.add("Retry-After", std::to_string(pause.count()));
+  }
   return response;
 }
 
@@ -84,6 +89,14 @@ http::Response refuse_credential(const ChallengeInfo& info, Reason reason,
   }
   const Words words = words_for(reason, info.mode);
   response.body = body(words.error, identity::public_message(reason), words.description);
+  return response;
+}
+
+http::Response refuse_repeated(std::chrono::seconds pause, std::string_view request_id) {
+  http::Response response = closed(429, request_id, pause);
+  response.body = body("too_many_requests", "Invalid token",
+                       "Too many credentials from your address were refused. A good one is served "
+                       "all the same.");
   return response;
 }
 

@@ -114,6 +114,68 @@ class PlainHttp(unittest.TestCase):
         self.check("::", own_address(socket.AF_INET6, "2001:db8::1"))
 
 
+class BadCredentials(unittest.TestCase):
+    """E17: a peer that presents many bad credentials is told to wait; its good ones are served."""
+    FEW = {"KUBIYA_SERVER_LIMITS_BAD_CREDENTIALS_PER_MINUTE": "3"}
+
+    def spend(self, server, bad):
+        answers = [server.call(bad(n), "whoami") for n in range(6)]
+        self.assertEqual([status for status, _, _ in answers], [401] * 3 + [429] * 3)
+        status, headers, body = answers[-1]
+        self.assertEqual((headers["retry-after"], headers["cache-control"]), ("20", "no-store"))
+        self.assertNotIn("www-authenticate", headers)
+        self.assertEqual(body["message"], "Invalid token")
+        return headers["x-request-id"]
+
+    def tokens(self, host):
+        issuer = Issuer()
+        self.addCleanup(issuer.close)
+        server = Server(issuer, env=self.FEW, host=host)
+        self.addCleanup(server.close)
+        known, expired = (issuer.token(server.audience, "ada", **more) for more in ({}, {"exp": 1, "iat": 0}))
+        server.ok(known, "whoami")
+        mark = self.spend(server, lambda n: issuer.sign({"alg": "RS256", "kid": "rsa", "x": n}, issuer.claims(server.audience), issuer.other))
+        server.ok(known, "whoami")
+        server.ok(issuer.token(server.audience, "new"), "whoami")
+        for token, said in ((expired, "token expired"), (None, "Send `Authorization")):
+            status, _, body = server.call(token, "whoami")
+            self.assertEqual(status, 401, "the way to a sign-in stays open")
+            self.assertIn(said, body["error_description"])
+        body = "x" * 70_000
+        self.assertEqual(server.request("POST", "/mcp", body, {"Authorization": "Bearer a.b.c"})[0], 429)
+        self.assertEqual(server.stop(), 0)
+        records = [json.loads(r) for r in server.cli("audit", "list", "--json", "--decision", "refused").stdout.splitlines()]
+        self.assertEqual([(r["reason"], r["status"]) for r in records if r["request_id"] == mark], [("bad_signature", 429)])
+
+    def test_tokens_over_ipv4(self):
+        self.tokens("127.0.0.1")
+
+    def test_tokens_over_ipv6(self):
+        self.tokens("::1")
+
+    def test_keys(self):
+        server = Server(env=self.FEW)
+        self.addCleanup(server.close)
+        make = lambda user: server.cli("key", "create", "--user", user, "--scopes", "read").stdout.strip()
+        known = make("ada")
+        until(lambda: server.call(known, "whoami")[0] == 200 or self.refill(server))
+        self.spend(server, lambda n: f"kb-wrong-{n}")
+        server.ok(known, "whoami")
+
+    def refill(self, server):
+        """A key that is not known yet counts as a bad one; only a new server forgets that."""
+        server.stop()
+        server.start()
+
+    def test_clients_of_a_trusted_proxy_are_told_apart(self):
+        server = Server(None, "--trusted-proxy", "127.0.0.1", env=self.FEW)
+        self.addCleanup(server.close)
+        ask = lambda client: server.rpc("kb-wrong", "tools/call", {"name": "whoami", "arguments": {}}, {"X-Forwarded-For": client})[0]
+        self.assertEqual([ask("192.0.2.1") for _ in range(4)], [401, 401, 401, 429])
+        self.assertEqual(ask("192.0.2.2"), 401)
+        self.assertEqual([ask(f"2001:db8::{n}") for n in range(1, 5)], [401, 401, 401, 429], "one /64 is one client")
+
+
 class UnreadStderr(unittest.TestCase):
     def test_stops_neither_service_nor_shutdown(self):
         issuer = Issuer()
