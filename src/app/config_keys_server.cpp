@@ -82,6 +82,15 @@ void add_server_limits(std::vector<Key>& t) {
       "server.limits.event_comment",
       [](D& d) -> auto& { return d.config.server.limits.event_comment; }, {kSecond, kHour},
       "Keep-alive comment on a quiet event stream."));
+  t.push_back(number(
+      "server.limits.bad_credentials_per_minute",
+      [](D& d) -> auto& { return d.config.bad_credentials_per_minute; }, {0, 1'000'000},
+      "Refused tokens and keys of one address (of IPv6, one /64); further bad ones get 429, good "
+      "ones are served. 0: no bound."));
+  t.push_back(number(
+      "server.limits.bad_credential_peers",
+      [](D& d) -> auto& { return d.config.bad_credential_peers; }, {8, 1'000'000},
+      "Addresses that are told apart for it; when there are more, the others share one budget."));
 }
 
 }  // namespace
@@ -143,6 +152,11 @@ void add_general(std::vector<Key>& t) {
       "log.requests", [](D& d) -> auto& { return d.config.log_requests; },
       {{"all", RequestLog::all}, {"refusals", RequestLog::refusals}, {"none", RequestLog::none}},
       "Which requests get a log line. The audit journal has them all."));
+  t.push_back(number(
+      "log.strangers_per_second", [](D& d) -> auto& { return d.config.log_strangers_per_second; },
+      {0, 100'000},
+      "Log lines of each event loop for requests of callers whom nobody has verified. Beyond that "
+      "they are counted, by reason."));
 }
 
 void add_server(std::vector<Key>& t) {
@@ -173,7 +187,9 @@ void add_server(std::vector<Key>& t) {
       "--insecure-http",
       toggle(
           "server.insecure_http", [](D& d) -> auto& { return d.config.server.insecure_http; },
-          "Serve plain HTTP on an address that is not loopback.")));
+          "Serve plain HTTP on an address that is not loopback to everybody, not to trusted "
+          "proxies "
+          "only.")));
   t.push_back(flagged("--trusted-proxy",
                       list(
                           "server.trusted_proxies",

@@ -107,6 +107,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, public
   void dispatch();
   void answer_self(const Response& response);
   void refuse(Fault fault);
+  void tell_refused(Fault fault, bool known, bool in_body);
   void answer(Response&& response);
   void begin_stream(Response&& head, std::shared_ptr<StreamLink> link);
   void finish_exchange(bool close_after);

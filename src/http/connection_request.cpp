@@ -90,7 +90,6 @@ bool Connection::read_head() {
   const HeadResult result = parse_head(bytes, limits, head_);
   if (result.state == HeadResult::State::incomplete) return false;
   if (result.state == HeadResult::State::fault) {
-    loop_->count_refused();
     refuse(result.fault);
     return false;
   }
@@ -109,8 +108,10 @@ void Connection::describe_request() {
   request_.host = head_.host;
   request_.secure = transport_.tls();
   request_.received = loop_->now();
-  // A proxy on this machine, trusted or not, makes a stranger look local.
-  request_.loopback = peer_.is_loopback() && !trusted_ && !head_.forwarded;
+  // A proxy on this machine, trusted or not, makes a stranger look local. One that adds no header
+  // still shows the name under which the stranger came.
+  request_.loopback =
+      peer_.is_loopback() && !trusted_ && !head_.forwarded && is_loopback_host(head_.host);
   const ForwardedFacts facts =
       trusted_ && head_.forwarded
           ? read_forwarded(head_.headers, loop_->shared().trusted, loop_->shared().forwarding)
@@ -124,6 +125,11 @@ void Connection::describe_request() {
 
 bool Connection::begin_request() {
   describe_request();
+  cors_origin_ = {};
+  if (loop_->shared().proxies_only && !trusted_ && !peer_.is_loopback()) {
+    refuse(Fault::plain_http);
+    return false;
+  }
   GuardInput input{head_.method,    head_.path,         request_.host,     head_.origin,
                    request_.secure, std::string_view(), std::string_view()};
   if (!head_.origin.empty()) {
@@ -131,7 +137,6 @@ bool Connection::begin_request() {
     input.requested_headers = request_.header("access-control-request-headers");
   }
   const GuardVerdict verdict = loop_->shared().guard.judge(input);
-  cors_origin_ = {};
   switch (verdict.kind) {
     case GuardVerdict::Kind::bad_host:
       refuse(Fault::bad_host);
@@ -236,7 +241,6 @@ bool Connection::take_chunked_body() {
   in_.begin += consumed;
   switch (state) {
     case ChunkedDecoder::State::fault:
-      loop_->count_refused();
       refuse(Fault::chunk);
       return false;
     case ChunkedDecoder::State::too_large:
@@ -278,14 +282,23 @@ void Connection::answer_self(const Response& response) {
 }
 
 void Connection::refuse(Fault fault) {
+  const bool in_body = phase_ != Phase::head;
   // After a fault in the head its fields mean nothing.
-  const bool known =
-      phase_ != Phase::head || fault == Fault::bad_host || fault == Fault::bad_origin;
+  const bool known = in_body || fault == Fault::plain_http || fault == Fault::bad_host ||
+                     fault == Fault::bad_origin;
+  tell_refused(fault, known, in_body);
   append_response(
       out_, loop_->heads(), answer_to(fault),
       {known ? cors_origin_ : std::string_view(), known && head_.method == "HEAD", true});
   enter(Phase::closing);
   flush();
+}
+
+void Connection::tell_refused(Fault fault, bool known, bool in_body) {
+  loop_->count_refused(fault);
+  const std::string peer = known ? request_.peer : peer_.text();
+  loop_->shared().handler.refused({name_of(fault), status_of(fault), known ? &request_ : nullptr,
+                                   peer, in_body, loop_->index()});
 }
 
 bool Connection::last_answer() const { return head_.close || eof_ || loop_->draining(); }

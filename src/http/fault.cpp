@@ -8,36 +8,49 @@ namespace {
 
 struct Row {
   Fault fault;
+  std::string_view name;
   int status;
   std::string_view error;
   std::string_view message;
 };
 
 constexpr Row kRows[] = {
-    {Fault::request_line, 400, "bad_request", "The request line is malformed."},
-    {Fault::target, 400, "bad_request", "The request target must be a path, starting with '/'."},
-    {Fault::version, 505, "version_not_supported", "Use HTTP/1.1."},
-    {Fault::line_too_long, 414, "uri_too_long", "The request line is too long."},
-    {Fault::headers_too_long, 431, "headers_too_large", "The request headers are too large."},
-    {Fault::too_many_headers, 431, "headers_too_large", "The request has too many headers."},
-    {Fault::header_line, 400, "bad_request", "A request header is malformed."},
-    {Fault::twin_header, 400, "bad_request", "Header names use '-', not '_'."},
-    {Fault::host, 400, "bad_request", "Exactly one valid Host header is required."},
-    {Fault::content_length, 400, "bad_request", "The Content-Length header is malformed."},
-    {Fault::transfer_encoding, 400, "bad_request", "Only Transfer-Encoding: chunked is supported."},
-    {Fault::both_lengths, 400, "bad_request",
+    {Fault::request_line, "request_line", 400, "bad_request", "The request line is malformed."},
+    {Fault::target, "request_target", 400, "bad_request",
+     "The request target must be a path, starting with '/'."},
+    {Fault::version, "http_version", 505, "version_not_supported", "Use HTTP/1.1."},
+    {Fault::line_too_long, "request_line_too_long", 414, "uri_too_long",
+     "The request line is too long."},
+    {Fault::headers_too_long, "headers_too_long", 431, "headers_too_large",
+     "The request headers are too large."},
+    {Fault::too_many_headers, "too_many_headers", 431, "headers_too_large",
+     "The request has too many headers."},
+    {Fault::header_line, "header_line", 400, "bad_request", "A request header is malformed."},
+    {Fault::twin_header, "underscore_header", 400, "bad_request", "Header names use '-', not '_'."},
+    {Fault::host, "host_header", 400, "bad_request", "Exactly one valid Host header is required."},
+    {Fault::content_length, "content_length", 400, "bad_request",
+     "The Content-Length header is malformed."},
+    {Fault::transfer_encoding, "transfer_encoding", 400, "bad_request",
+     "Only Transfer-Encoding: chunked is supported."},
+    {Fault::both_lengths, "length_and_encoding", 400, "bad_request",
      "Content-Length and Transfer-Encoding exclude each other."},
-    {Fault::expectation, 417, "expectation_failed", "Only Expect: 100-continue is supported."},
-    {Fault::repeated_header, 400, "bad_request", "A header that must be single was repeated."},
-    {Fault::chunk, 400, "bad_request", "The chunked request body is malformed."},
-    {Fault::body_too_large, 413, "content_too_large", "The request body is too large."},
-    {Fault::slow_headers, 408, "request_timeout", "The request headers took too long."},
-    {Fault::slow_body, 408, "request_timeout", "The request body took too long."},
-    {Fault::bad_host, 403, "forbidden",
+    {Fault::expectation, "expectation", 417, "expectation_failed",
+     "Only Expect: 100-continue is supported."},
+    {Fault::repeated_header, "repeated_header", 400, "bad_request",
+     "A header that must be single was repeated."},
+    {Fault::chunk, "chunk", 400, "bad_request", "The chunked request body is malformed."},
+    {Fault::body_too_large, "body_too_large", 413, "content_too_large",
+     "The request body is too large."},
+    {Fault::slow_headers, "slow_headers", 408, "request_timeout",
+     "The request headers took too long."},
+    {Fault::slow_body, "slow_body", 408, "request_timeout", "The request body took too long."},
+    {Fault::plain_http, "plain_http", 403, "forbidden",
+     "Plain HTTP is served to the trusted proxy only; use https."},
+    {Fault::bad_host, "foreign_host", 403, "forbidden",
      "This Host is not served here; public_url and server.hosts name those that are."},
-    {Fault::bad_origin, 403, "forbidden",
+    {Fault::bad_origin, "foreign_origin", 403, "forbidden",
      "This Origin is not allowed; server.origins names those that are."},
-    {Fault::internal, 500, "internal_error", "The request could not be completed."},
+    {Fault::internal, "internal", 500, "internal_error", "The request could not be completed."},
 };
 
 const Row& row(Fault fault) {
@@ -51,6 +64,7 @@ const Row& row(Fault fault) {
 }  // namespace
 
 int status_of(Fault fault) { return row(fault).status; }
+std::string_view name_of(Fault fault) { return row(fault).name; }
 
 Response answer_to(Fault fault) {
   const Row& found = row(fault);

@@ -4,6 +4,7 @@
 // so nothing a client sent can come back in them.
 #pragma once
 
+#include <cstddef>
 #include <string_view>
 
 #include "http/message.h"
@@ -30,14 +31,18 @@ enum class Fault {
   body_too_large,
   slow_headers,
   slow_body,
+  plain_http,  // not from a trusted proxy, on a listener that is for those only
   bad_host,    // Host not served here
   bad_origin,  // Origin not allowed
   internal,
 };
+inline constexpr std::size_t kFaults = static_cast<std::size_t>(Fault::internal) + 1;
 
 // The answer to a fault: closed-list JSON, not to be stored. Each closes the connection,
 // because what follows on it can no longer be trusted; `internal` leaves that to the caller.
 Response answer_to(Fault fault);
 int status_of(Fault fault);
+// A machine word for log and counters, a literal; each fault has its own.
+std::string_view name_of(Fault fault);
 
 }  // namespace kubiya::http

@@ -16,16 +16,17 @@ std::string_view without_port(std::string_view host) {
   return host.substr(0, host.find(':'));
 }
 
-bool is_loopback_name(std::string_view name) {
-  return iequals(name, "localhost") || name == "127.0.0.1" || name == "[::1]";
-}
-
 // The authority of "http://authority" or "https://authority", or empty.
 std::string_view authority_of(std::string_view origin) {
   for (std::string_view scheme : {"http://", "https://"}) {
     if (origin.starts_with(scheme)) return origin.substr(scheme.size());
   }
   return {};
+}
+
+void append_allow_origin(std::string& out, std::string_view allow_origin) {
+  out.append("Access-Control-Allow-Origin: ").append(allow_origin).append("\r\n");
+  if (allow_origin != "*") out.append("Vary: Origin\r\n");
 }
 
 // Appends the requested mcp-param-* names, the one family that cannot be listed beforehand.
@@ -44,9 +45,14 @@ void append_param_headers(std::string& out, std::string_view requested) {
 
 }  // namespace
 
+bool is_loopback_host(std::string_view host) {
+  const std::string_view name = without_port(host);
+  return iequals(name, "localhost") || name == "127.0.0.1" || name == "[::1]";
+}
+
 bool GuardRules::host_allowed(std::string_view host) const {
   const std::string_view name = without_port(host);
-  if (listener_ == ListenerKind::loopback && is_loopback_name(name)) return true;
+  if (listener_ == ListenerKind::loopback && is_loopback_host(host)) return true;
   return std::any_of(guard_.hosts.begin(), guard_.hosts.end(), [&](const std::string& allowed) {
     return allowed == "*" || iequals(allowed, name);
   });
@@ -57,7 +63,7 @@ bool GuardRules::origin_allowed(const GuardInput& input) const {
   const std::string_view own_scheme = input.secure ? "https://" : "http://";
   if (input.origin.starts_with(own_scheme) && iequals(authority, input.host)) return true;
   if (listener_ == ListenerKind::loopback && is_host_port(authority) &&
-      is_loopback_name(without_port(authority))) {
+      is_loopback_host(authority)) {
     return true;
   }
   return std::find(guard_.origins.begin(), guard_.origins.end(), input.origin) !=
@@ -72,30 +78,31 @@ bool GuardRules::is_public(std::string_view path) const {
 GuardVerdict GuardRules::judge(const GuardInput& input) const {
   using Kind = GuardVerdict::Kind;
   if (!host_allowed(input.host)) return {Kind::bad_host, {}};
-  if (input.origin.empty()) return {};
-  // "null" is every sandboxed frame and local file at once; no list can name it.
-  if (input.origin == "null") return {Kind::bad_origin, {}};
   const bool open_to_all = is_public(input.path);
-  if (!open_to_all && !origin_allowed(input)) return {Kind::bad_origin, {}};
+  // Said without being asked too: a shared cache keeps one answer for all.
+  if (input.origin.empty()) return {Kind::pass, open_to_all ? "*" : std::string_view()};
+  // "null" is every sandboxed frame and local file at once; no list can name it.
+  if (!open_to_all && (input.origin == "null" || !origin_allowed(input))) {
+    return {Kind::bad_origin, {}};
+  }
   const bool preflight = input.method == "OPTIONS" && !input.requested_method.empty();
   return {preflight ? Kind::preflight : Kind::pass, open_to_all ? "*" : input.origin};
 }
 
 void append_cors(std::string& out, std::string_view allow_origin) {
-  out.append("Access-Control-Allow-Origin: ").append(allow_origin);
+  append_allow_origin(out, allow_origin);
   out.append(
-      "\r\nVary: Origin\r\n"
-      "Access-Control-Expose-Headers: WWW-Authenticate, Mcp-Session-Id\r\n");
+      "Access-Control-Expose-Headers: WWW-Authenticate, X-Request-Id, Retry-After, "
+      "Mcp-Session-Id\r\n");
 }
 
 Response preflight_answer(const GuardVerdict& verdict, std::string_view requested_headers) {
   Response response;
   response.status = 204;
   std::string& out = response.headers;
-  out.append("Access-Control-Allow-Origin: ").append(verdict.allow_origin);
+  append_allow_origin(out, verdict.allow_origin);
   out.append(
-      "\r\nVary: Origin\r\n"
-      "Access-Control-Allow-Methods: GET, POST, DELETE, OPTIONS\r\n"
+      "Access-Control-Allow-Methods: GET, HEAD, POST, DELETE, OPTIONS\r\n"
       "Access-Control-Allow-Headers: authorization, x-api-key, content-type, accept, "
       "mcp-protocol-version, mcp-method, mcp-name, mcp-session-id, last-event-id, "
       "idempotency-key");

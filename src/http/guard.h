@@ -46,6 +46,8 @@ class GuardRules {
   ListenerKind listener_;
 };
 
+// localhost, 127.0.0.1 or [::1], with a port or without.
+bool is_loopback_host(std::string_view host);
 // Header lines, each ended by CRLF, for an answer to an allowed origin.
 void append_cors(std::string& out, std::string_view allow_origin);
 // The whole answer to a preflight that the rules let through.

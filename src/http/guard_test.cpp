@@ -94,8 +94,29 @@ TEST(Guard, PublicPathsAreForEveryOrigin) {
                    ""};
   EXPECT_EQ(guard.judge(input).kind, Kind::pass);
   EXPECT_EQ(guard.judge(input).allow_origin, "*");
+  for (const char* origin : {"", "null"}) {
+    input.origin = origin;
+    EXPECT_EQ(guard.judge(input).kind, Kind::pass) << origin;
+    EXPECT_EQ(guard.judge(input).allow_origin, "*") << origin;
+  }
+  input.path = "/mcp";
+  EXPECT_EQ(guard.judge(input).kind, Kind::bad_origin);
+  input.origin = "";
+  EXPECT_EQ(guard.judge(input).allow_origin, "");
   input.host = "evil.example";
   EXPECT_EQ(guard.judge(input).kind, Kind::bad_host);
+}
+
+TEST(Guard, BrowsersMayReadWhatARefusalSays) {
+  std::string one;
+  append_cors(one, "https://app.example.com");
+  EXPECT_NE(one.find("Vary: Origin\r\n"), one.npos);
+  for (const char* name : {"WWW-Authenticate", "X-Request-Id", "Retry-After"}) {
+    EXPECT_NE(one.find(name, one.find("Access-Control-Expose-Headers: ")), one.npos) << name;
+  }
+  std::string all;
+  append_cors(all, "*");
+  EXPECT_EQ(all.find("Vary"), all.npos) << "one answer for everybody";
 }
 
 TEST(Guard, PreflightNamesTheOriginAndTheHeaders) {

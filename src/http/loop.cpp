@@ -66,6 +66,13 @@ Loop::~Loop() {
   if (reserve_ >= 0) ::close(reserve_);
 }
 
+void Loop::add_refused(std::map<std::string_view, std::uint64_t>& by_reason) const {
+  for (std::size_t i = 0; i < kFaults; ++i) {
+    const std::uint64_t count = refused_[i].load(std::memory_order_relaxed);
+    if (count != 0) by_reason[name_of(static_cast<Fault>(i))] += count;
+  }
+}
+
 bool Loop::on_loop() const { return current_loop == this; }
 
 void Loop::post(std::function<void()> work) {

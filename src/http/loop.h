@@ -4,17 +4,20 @@
 // one coarse timer that enforces every timeout of theirs.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <vector>
 
 #include "base/clock.h"
+#include "http/fault.h"
 #include "http/render.h"
 #include "http/shared.h"
 #include "http/transport.h"
@@ -44,7 +47,7 @@ class Loop : public std::enable_shared_from_this<Loop> {
   int index() const { return index_; }
   Shared& shared() const { return *shared_; }
   std::uint64_t requests() const { return requests_.load(std::memory_order_relaxed); }
-  std::uint64_t refused_framing() const { return refused_.load(std::memory_order_relaxed); }
+  void add_refused(std::map<std::string_view, std::uint64_t>& by_reason) const;
 
   // Before run().
   void add_listener(int descriptor, bool v6);
@@ -63,7 +66,7 @@ class Loop : public std::enable_shared_from_this<Loop> {
   bool crowded() const { return connections_.size() > 1'000; }
   const HeadCache& heads() const { return heads_; }
   void count_request() { bump(requests_); }
-  void count_refused() { bump(refused_); }
+  void count_refused(Fault fault) { bump(refused_[static_cast<std::size_t>(fault)]); }
   Block take_block();  // kBlockBytes long
   void give_block(Block block);
   void remove(Connection& connection);
@@ -112,7 +115,7 @@ class Loop : public std::enable_shared_from_this<Loop> {
   bool stopping_ = false;
   int reserve_ = -1;  // given up for a moment when descriptors run out
   std::atomic<std::uint64_t> requests_{0};
-  std::atomic<std::uint64_t> refused_{0};
+  std::array<std::atomic<std::uint64_t>, kFaults> refused_{};
 
   std::mutex inbox_mutex_;
   std::vector<std::function<void()>> inbox_;

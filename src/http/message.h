@@ -36,7 +36,8 @@ class Request {
   std::span<const Header> headers;
   std::string peer;     // textual address of the client: the TCP peer, or what a trusted proxy says
   bool secure = false;  // arrived over TLS, or a trusted proxy says so
-  bool loopback = false;  // the TCP peer is a loopback address and no proxy stands between
+  // The TCP peer is a loopback address, Host is a loopback name and no header of a proxy is there.
+  bool loopback = false;
   std::string_view host;  // the one Host value
   int loop = 0;           // index of the event loop that serves this request
   Mono received{};
@@ -123,6 +124,17 @@ class Responder {
   bool answered_ = false;
 };
 
+// A request that the server refused by itself, before any handler was asked for an answer.
+struct Refusal {
+  std::string_view reason;  // machine word, a literal of a closed list
+  int status = 0;
+  // Null when no head could be read. Its body is not there.
+  const Request* request = nullptr;
+  std::string_view peer;  // textual address; that of the TCP peer when there is no head
+  bool in_body = false;   // refused for its body, so Host and Origin were accepted
+  int loop = 0;
+};
+
 // What the server calls, on the connection's loop; it must not block.
 class Handler {
  public:
@@ -133,6 +145,8 @@ class Handler {
   // connection is closed after that answer.
   using Admission = std::function<void(std::unique_ptr<Response> refusal)>;
   virtual void admit(const Request& head, Admission decide) = 0;
+  // Told of each request that handle() will not see. The answer is on its way.
+  virtual void refused(const Refusal&) {}
 };
 
 std::string_view reason_phrase(int status);

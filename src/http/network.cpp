@@ -56,6 +56,10 @@ std::optional<Address> parse_address(std::string_view text) {
   return std::nullopt;
 }
 
+Address network_of(const Address& address) {
+  return address.is_v4() ? address : masked(address, 64);
+}
+
 Result<AddressSet> AddressSet::parse(const std::vector<std::string>& entries) {
   AddressSet set;
   for (const std::string& entry : entries) {

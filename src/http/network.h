@@ -28,6 +28,9 @@ struct Address {
 // A literal IPv4 or IPv6 address, without brackets, port or zone.
 std::optional<Address> parse_address(std::string_view text);
 
+// What counts as one client: an IPv4 address, but the /64 that an IPv6 client owns.
+Address network_of(const Address& address);
+
 class AddressSet {
  public:
   // Each entry is an address or "address/prefix"; host bits behind the prefix must be zero.

@@ -142,6 +142,47 @@ bool is_twin(std::string_view name) {
   return false;
 }
 
+template <std::size_t N>
+bool is_one_of(std::string_view name, const std::string_view (&names)[N]) {
+  for (std::string_view known : names) {
+    if (iequals(name, known)) return true;
+  }
+  return false;
+}
+
+template <std::size_t N>
+bool starts_with_one_of(std::string_view name, const std::string_view (&prefixes)[N]) {
+  for (std::string_view prefix : prefixes) {
+    if (name.size() >= prefix.size() && iequals(name.substr(0, prefix.size()), prefix)) return true;
+  }
+  return false;
+}
+
+// The headers by which proxies, load balancers and content networks give themselves away. By
+// first letter, because every header of every request is asked.
+bool is_trace_of_proxy(std::string_view name) {
+  constexpr std::string_view kPrefixes[] = {"x-forwarded", "x-envoy-", "x-original-", "x-amz",
+                                            "x-azure-"};
+  constexpr std::string_view kOwn[] = {"x-real-ip", "x-client-ip", "x-cluster-client-ip",
+                                       "x-varnish"};
+  constexpr std::string_view kForward[] = {"forwarded", "fastly-client-ip", "fly-client-ip"};
+  constexpr std::string_view kCloudflare[] = {"cf-"};
+  switch (name[0] | 0x20) {
+    case 'c':
+      return starts_with_one_of(name, kCloudflare) || iequals(name, "cdn-loop");
+    case 'f':
+      return is_one_of(name, kForward);
+    case 't':
+      return iequals(name, "true-client-ip");
+    case 'v':
+      return iequals(name, "via");
+    case 'x':
+      return starts_with_one_of(name, kPrefixes) || is_one_of(name, kOwn);
+    default:
+      return false;
+  }
+}
+
 // Keeps what framing and admission depend on; everything else is only recorded.
 Fault note_header(std::string_view name, std::string_view value, std::string_view raw, Head& head) {
   auto once = [&](std::string_view& slot, Fault twice) {
@@ -160,9 +201,6 @@ Fault note_header(std::string_view name, std::string_view value, std::string_vie
         return head.expects_continue ? Fault::none : Fault::expectation;
       }
       break;
-    case 9:
-      head.forwarded |= iequals(name, "forwarded");
-      break;
     case 10:
       if (iequals(name, "connection")) head.close |= list_has(value, "close");
       break;
@@ -179,8 +217,7 @@ Fault note_header(std::string_view name, std::string_view value, std::string_vie
     default:
       break;
   }
-  const bool may_be = name.size() > 12 && (name[0] == 'x' || name[0] == 'X');
-  head.forwarded |= may_be && iequals(name.substr(0, 12), "x-forwarded-");
+  head.forwarded |= is_trace_of_proxy(name);
   return Fault::none;
 }
 

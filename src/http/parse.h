@@ -35,7 +35,7 @@ struct Head {
   bool chunked = false;
   bool expects_continue = false;
   bool close = false;      // Connection: close
-  bool forwarded = false;  // some Forwarded or X-Forwarded-* header is present
+  bool forwarded = false;  // some header is present that proxies set (Via, X-Forwarded-*, …)
 
   bool has_body() const { return chunked || content_length.value_or(0) > 0; }
 };

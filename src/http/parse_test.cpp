@@ -156,6 +156,41 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"UnknownExpectation", with("Expect: 200-ok"), Fault::expectation}),
     [](const auto& row) { return std::string(row.param.name); });
 
+TEST(ParseHead, SeesTheTracesOfAProxy) {
+  for (std::string_view name : {"Via",
+                                "Forwarded",
+                                "X-Forwarded-For",
+                                "x-forwarded-anything",
+                                "X-Forwarded",
+                                "X-Real-IP",
+                                "x-real-ip",
+                                "CF-Connecting-IP",
+                                "cf-ray",
+                                "True-Client-IP",
+                                "X-Client-IP",
+                                "X-Cluster-Client-IP",
+                                "Fastly-Client-IP",
+                                "Fly-Client-IP",
+                                "CDN-Loop",
+                                "X-Original-URL",
+                                "X-Original-Forwarded-For",
+                                "X-Envoy-External-Address",
+                                "X-Amzn-Trace-Id",
+                                "X-Amz-Cf-Id",
+                                "X-Azure-ClientIP",
+                                "X-Varnish"}) {
+    Head head;
+    parse_head(with(std::string(name) + ": x"), {}, head);
+    EXPECT_TRUE(head.forwarded) << name;
+  }
+  for (std::string_view name : {"X-Real", "Vial", "X-Api-Key", "Content-Type", "X-Request-Id",
+                                "True", "C", "X", "CF", "Forward", "User-Agent", "Cookie"}) {
+    Head head;
+    parse_head(with(std::string(name) + ": x"), {}, head);
+    EXPECT_FALSE(head.forwarded) << name;
+  }
+}
+
 TEST(ParseHead, PassesPathsOnAsText) {
   for (std::string_view target : {"//evil", "/mcp/../admin", "/%2e%2e", "/%00", "/a;x", "/a%2Fb"}) {
     Head head;

@@ -63,7 +63,7 @@ class LoopServer final : public Server {
     stats.connections = shared_->counts.total();
     for (const auto& loop : loops_) {
       stats.requests += loop->requests();
-      stats.refused_framing += loop->refused_framing();
+      loop->add_refused(stats.refused);
     }
     return stats;
   }

@@ -10,8 +10,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -71,13 +73,15 @@ struct ServerOptions {
   TlsFiles tls;
   Limits limits;
   Guard guard;
-  bool insecure_http = false;  // allow plain HTTP on a non-loopback address
+  // Allow plain HTTP on a non-loopback address to everybody. Without it only trusted proxies, and
+  // callers on this machine, are served there.
+  bool insecure_http = false;
 };
 
 struct ServerStats {
   std::uint64_t connections = 0;  // open now
   std::uint64_t requests = 0;
-  std::uint64_t refused_framing = 0;
+  std::map<std::string_view, std::uint64_t> refused;  // by the server itself, by reason
 };
 
 class Server {

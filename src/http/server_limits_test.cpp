@@ -3,6 +3,7 @@
 // Bodies, timeouts, caps, and who may talk to us.
 #include <thread>
 
+#include "http/network.h"
 #include "http/wire_fixture.h"
 
 namespace kubiya::http {
@@ -312,6 +313,75 @@ TEST(Guarded, AnswersPreflightsAndMarksAnswers) {
   EXPECT_EQ(handler.handled, 1);
 }
 
+TEST(Refusals, AreToldByNameWithWhatIsKnown) {
+  FunctionHandler handler(echo);
+  ServerOptions options = with_bodies(1'000, 2'000);
+  options.limits.body = milliseconds(100);
+  const auto server = start_server(handler, options);
+  const struct {
+    std::string bytes;
+    std::string told;
+  } rows[] = {
+      {"nonsense\r\n", "request_line 400 127.0.0.1 -"},
+      {"GET / HTTP/1.0\r\n\r\n", "http_version 505 127.0.0.1 -"},
+      {"GET /" + std::string(9'000, 'a') + " HTTP/1.1\r\n",
+       "request_line_too_long 414 127.0.0.1 -"},
+      {"GET /x HTTP/1.1\r\nHost: a\r\nX: " + std::string(17'000, 'a') + "\r\n",
+       "headers_too_long 431 127.0.0.1 -"},
+      {"GET /x HTTP/1.1\r\nHost: evil.example\r\n\r\n", "foreign_host 403 127.0.0.1 /x"},
+      {"GET /x HTTP/1.1\r\nHost: localhost\r\nOrigin: null\r\n\r\n",
+       "foreign_origin 403 127.0.0.1 /x"},
+      {announce(2'001), "body_too_large 413 127.0.0.1 /b in the body"},
+      {kChunked + "5dc\r\n" + std::string(1'500, 'x') + "\r\n1f5\r\n",
+       "body_too_large 413 127.0.0.1 /b in the body"},
+      {kChunked + "x\r\n", "chunk 400 127.0.0.1 /b in the body"},
+      {announce(10) + "12345", "slow_body 408 127.0.0.1 /b in the body"},
+  };
+  std::vector<std::string> expected;
+  for (const auto& row : rows) {
+    Wire wire(server->port());
+    wire.send(row.bytes);
+    wire.read_all();
+    expected.push_back(row.told);
+  }
+  EXPECT_EQ(handler.refusals(), expected);
+  EXPECT_EQ(handler.handled, 0);
+  const auto counted = server->stats().refused;
+  EXPECT_EQ(counted.at("body_too_large"), 2u);
+  EXPECT_EQ(counted.at("chunk"), 1u);
+  EXPECT_EQ(counted.count("internal"), 0u);
+}
+
+// Through a trusted proxy plain HTTP is a hop behind TLS; to everybody else it is the whole way.
+TEST(PlainHttp, OnAReachableAddressIsForTrustedProxies) {
+  const std::uint32_t own = own_address();
+  if (own == 0) GTEST_SKIP() << "this machine has loopback addresses only";
+  const std::string text = Address{
+      {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, static_cast<std::uint8_t>(own >> 24),
+       static_cast<std::uint8_t>(own >> 16), static_cast<std::uint8_t>(own >> 8),
+       static_cast<std::uint8_t>(
+           own)}}.text();
+  const auto ask = [&](FunctionHandler& handler, std::string proxy, bool insecure,
+                       std::uint32_t at) {
+    ServerOptions options;
+    options.host = "0.0.0.0";
+    options.guard.hosts = {"*"};
+    options.guard.trusted_proxies = {std::move(proxy)};
+    options.insecure_http = insecure;
+    const auto server = start_server(handler, options);
+    Wire wire(server->port(), 0, at);
+    wire.send("GET /a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    return status_of_text(wire.read_all());
+  };
+  FunctionHandler handler(echo);
+  EXPECT_EQ(ask(handler, "198.51.100.1", false, own), 403);
+  EXPECT_EQ(handler.handled, 0);
+  EXPECT_EQ(handler.refusals(), std::vector<std::string>{"plain_http 403 " + text + " /a"});
+  EXPECT_EQ(ask(handler, text, false, own), 200) << "the proxy itself";
+  EXPECT_EQ(ask(handler, "198.51.100.1", true, own), 200) << "allowed explicitly";
+  EXPECT_EQ(ask(handler, "198.51.100.1", false, INADDR_LOOPBACK), 200) << "crosses no network";
+}
+
 std::string facts(const Request& request) {
   return request.peer + (request.secure ? " secure " : " plain ") +
          (request.loopback ? "local " : "remote ") + std::string(request.host);
@@ -335,6 +405,17 @@ TEST(Guarded, BelievesForwardedHeadersOfTrustedPeersOnly) {
   ServerOptions options;
   EXPECT_EQ(ask(options, kGet), "127.0.0.1 plain local localhost");
   EXPECT_EQ(ask(options, request), "127.0.0.1 plain remote localhost");
+  for (const char* line : {"Via: 1.1 edge", "X-Real-IP: 192.0.2.1", "CF-Connecting-IP: 192.0.2.1",
+                           "True-Client-IP: 192.0.2.1", "Forwarded: for=192.0.2.1"}) {
+    EXPECT_EQ(
+        ask(options, "GET / HTTP/1.1\r\nHost: localhost\r\n" + std::string(line) + "\r\n\r\n"),
+        "127.0.0.1 plain remote localhost")
+        << line;
+  }
+  // Who comes in under a public name was sent on by somebody, however silent.
+  options.guard.hosts = {"mcp.example.com"};
+  EXPECT_EQ(ask(options, "GET / HTTP/1.1\r\nHost: mcp.example.com\r\n\r\n"),
+            "127.0.0.1 plain remote mcp.example.com");
   options.guard.trusted_proxies = {"127.0.0.1"};
   options.guard.hosts = {"mcp.example.com"};
   EXPECT_EQ(ask(options, request), "192.0.2.1 secure remote mcp.example.com");

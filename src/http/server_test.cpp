@@ -99,7 +99,9 @@ TEST(Server, NeverExecutesWhatFollowsAnAmbiguousRequest) {
     EXPECT_NE(answer.find("Connection: close\r\n"), answer.npos);
     EXPECT_NE(answer.find("Cache-Control: no-store\r\n"), answer.npos);
     EXPECT_EQ(handler.handled, 0) << start;
-    EXPECT_EQ(server->stats().refused_framing, 1u);
+    const auto refused = server->stats().refused;
+    ASSERT_EQ(refused.size(), 1u) << start;
+    EXPECT_EQ(refused.begin()->second, 1u) << start;
   }
 }
 

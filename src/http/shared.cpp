@@ -1,20 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "http/shared.h"
 
-#include <algorithm>
-
 namespace kubiya::http {
-
-Address ConnectionCounts::key_of(const Address& peer) {
-  Address key = peer;
-  if (!peer.is_v4()) std::fill(key.bytes.begin() + 8, key.bytes.end(), std::uint8_t{0});
-  return key;
-}
 
 bool ConnectionCounts::enter(const Address& peer) {
   const std::lock_guard lock(mutex_);
   if (total_ >= total_max_) return false;
-  std::size_t& count = peers_[key_of(peer).bytes];
+  std::size_t& count = peers_[network_of(peer).bytes];
   if (count >= per_peer_max_) return false;
   ++count;
   ++total_;
@@ -23,7 +15,7 @@ bool ConnectionCounts::enter(const Address& peer) {
 
 void ConnectionCounts::leave(const Address& peer) {
   const std::lock_guard lock(mutex_);
-  const auto found = peers_.find(key_of(peer).bytes);
+  const auto found = peers_.find(network_of(peer).bytes);
   ASSERT(found != peers_.end() && total_ > 0, "leave follows enter");
   --total_;
   if (--found->second == 0) peers_.erase(found);

@@ -16,8 +16,8 @@
 
 namespace kubiya::http {
 
-// Counts open connections, in total and per peer (IPv6 clients own a /64, so that is
-// what counts as one peer). Touched when a connection opens and closes, not per request.
+// Counts open connections, in total and per network_of() a peer. Touched when a connection opens
+// and closes, not per request.
 class ConnectionCounts {
  public:
   ConnectionCounts(std::size_t total_max, std::size_t per_peer_max)
@@ -27,8 +27,6 @@ class ConnectionCounts {
   std::size_t total() const;
 
  private:
-  static Address key_of(const Address& peer);
-
   const std::size_t total_max_;
   const std::size_t per_peer_max_;
   mutable std::mutex mutex_;
@@ -44,6 +42,8 @@ struct Shared {
         guard(options.guard, listener),
         trusted(std::move(proxies)),
         forwarding(options.guard.forwarding),
+        proxies_only(listener == ListenerKind::reachable && !options.tls.enabled() &&
+                     !options.insecure_http),
         handler(target),
         counts(options.limits.connections, options.limits.connections_per_peer) {}
 
@@ -52,6 +52,7 @@ struct Shared {
   const GuardRules guard;
   const AddressSet trusted;
   const Forwarding forwarding;
+  const bool proxies_only;  // plain HTTP on a reachable address
   Handler& handler;
   TlsStore tls;
   ConnectionCounts counts;

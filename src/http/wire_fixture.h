@@ -29,7 +29,7 @@ class Wire {
  public:
   static constexpr int kPatienceMs = 10'000;
 
-  explicit Wire(std::uint16_t port, int receive_buffer = 0)
+  explicit Wire(std::uint16_t port, int receive_buffer = 0, std::uint32_t address = INADDR_LOOPBACK)
       : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
     if (receive_buffer > 0) {
       ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
@@ -37,7 +37,7 @@ class Wire {
     sockaddr_in name{};
     name.sin_family = AF_INET;
     name.sin_port = htons(port);
-    name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    name.sin_addr.s_addr = htonl(address);
     connected_ = ::connect(fd_, reinterpret_cast<sockaddr*>(&name), sizeof name) == 0;
   }
   ~Wire() { close(); }
@@ -147,6 +147,19 @@ class FunctionHandler final : public Handler {
     if (admit_) return admit_(head, std::move(decide));
     decide(nullptr);
   }
+  void refused(const Refusal& refusal) override {
+    std::string line = std::string(refusal.reason) + " " + std::to_string(refusal.status) + " " +
+                       std::string(refusal.peer) + " ";
+    line += refusal.request ? refusal.request->path : "-";
+    if (refusal.in_body) line += " in the body";
+    const std::lock_guard lock(mutex_);
+    refusals_.push_back(std::move(line));
+  }
+  // "reason status peer path", in order.
+  std::vector<std::string> refusals() const {
+    const std::lock_guard lock(mutex_);
+    return refusals_;
+  }
 
   std::atomic<int> handled{0};
   std::atomic<int> asked{0};
@@ -154,6 +167,8 @@ class FunctionHandler final : public Handler {
  private:
   Handle handle_;
   Admit admit_;
+  mutable std::mutex mutex_;
+  std::vector<std::string> refusals_;
 };
 
 inline std::unique_ptr<Server> start_server(Handler& handler, ServerOptions options = {}) {
@@ -175,6 +190,21 @@ inline void echo(const Request& request, Responder responder) {
   response.body = std::string(request.method) + " " + std::string(request.target) + " " +
                   std::string(request.body);
   responder.send(std::move(response));
+}
+
+// An address of this machine that is not loopback, host byte order; 0 when it has none. Nothing is
+// sent: connecting a datagram socket only chooses the way.
+inline std::uint32_t own_address() {
+  const int fd = ::socket(AF_INET, SOCK_DGRAM, 0);
+  sockaddr_in name{};
+  name.sin_family = AF_INET;
+  name.sin_port = htons(9);
+  name.sin_addr.s_addr = htonl(0xCB007101);  // 203.0.113.1
+  socklen_t size = sizeof name;
+  const bool routed = ::connect(fd, reinterpret_cast<sockaddr*>(&name), size) == 0 &&
+                      ::getsockname(fd, reinterpret_cast<sockaddr*>(&name), &size) == 0;
+  ::close(fd);
+  return routed ? ntohl(name.sin_addr.s_addr) : 0;
 }
 
 // Waits for something another thread brings about; false after kPatience.

@@ -31,6 +31,15 @@ bool is_token68(std::string_view text) {
   return allowed == kTopBits;
 }
 
+// No token68, but meant as a token: a JWS in JSON form, or in compact form with bytes that have no
+// place there. That is refused as a token, with the challenge that makes a client get another.
+bool is_misspelt_token(std::string_view text) {
+  if (text.starts_with('{')) return true;
+  const bool visible =
+      std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7F; });
+  return visible && !text.starts_with('"') && std::count(text.begin(), text.end(), '.') >= 2;
+}
+
 tl::expected<Credential, Reason> find_token(const Presented& presented) {
   if (!presented.argument_key.empty()) return tl::unexpected(Reason::argument_key_refused);
   if (presented.authorization_count == 0) {
@@ -87,7 +96,8 @@ std::optional<std::string_view> parse_authorization(
 bool is_well_formed(const Credential& credential) {
   const bool in_header =
       credential.source == Source::token || credential.source == Source::header_key;
-  return !in_header || is_token68(credential.text);
+  if (!in_header || is_token68(credential.text)) return true;
+  return credential.source == Source::token && is_misspelt_token(credential.text);
 }
 
 tl::expected<Credential, Reason> find_credential(const Presented& presented,

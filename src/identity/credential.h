@@ -23,7 +23,8 @@ struct Credential {
 tl::expected<Credential, Reason> find_credential(const Presented& presented,
                                                  const AuthenticatorOptions& options);
 
-// Whether the bytes can be a credential of that source: in a header, one token68 (RFC 9110 §11.2).
+// Whether the bytes can be a credential of that source: in a header, one token68 (RFC 9110 §11.2),
+// or what was meant as a token and is refused as one.
 bool is_well_formed(const Credential& credential);
 
 // What follows one of `schemes`, in any case, and one space (RFC 9110 §11.4).

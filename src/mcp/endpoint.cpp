@@ -26,6 +26,9 @@ Offers offers_of(const tools::Catalogue& catalogue) {
   return offers;
 }
 
+// HEAD is GET whose body stays here (RFC 9110 §9.3.2).
+bool is_get(std::string_view method) { return method == "GET" || method == "HEAD"; }
+
 }  // namespace
 
 Endpoint::Endpoint(EndpointOptions options, EndpointServices services)
@@ -33,7 +36,8 @@ Endpoint::Endpoint(EndpointOptions options, EndpointServices services)
       services_(std::move(services)),
       results_(options_.info, offers_of(services_.catalogue)),
       handles_(options_.handle_secret),
-      log_(options_.logging, options_.loops),
+      log_(options_.logging, options_.loops, options_.log_strangers_per_second),
+      bad_credentials_(options_.bad_credentials_per_minute, options_.bad_credential_peers),
       handshake_{"handshake", {}, policy::Effect::reads, false},
       get_prompt_{"get_prompt", {"read"}, policy::Effect::reads, false},
       resource_document_(identity::protected_resource_document(options_.resource)),
@@ -57,48 +61,34 @@ void Endpoint::handle(const http::Request& request, http::Responder responder) {
   RequestLog::enter(request.loop);
   const auto x =
       std::make_shared<Exchange>(request, std::move(responder), next_request_id(request.loop));
-  const bool get = request.method == "GET";
-  if (request.path == options_.mcp_path || request.path == "/") {
+  const bool get = is_get(request.method);
+  const std::string_view path = request.path;
+  if (path == options_.mcp_path || path == "/") {
     if (request.method == "POST") return begin(x);
     // With a session these are of the legacy era: its stream, and its end.
-    if (x->headers.session.count != 0 && (get || request.method == "DELETE")) {
+    if (x->headers.session.count != 0 && (request.method == "GET" || request.method == "DELETE")) {
       return authenticate(x, {});
     }
     // A GET that wants events without a session asks for a stream that belongs to nobody.
-    if (get && request.path == "/" && !x->headers.accept.value.starts_with("text/event-stream")) {
+    const bool identifies = path == "/";
+    if (get && identifies && !x->headers.accept.value.starts_with("text/event-stream")) {
       return authenticate(x, {});
     }
-    return send(
-        x, refuse_http(405, "method_not_allowed", "MCP messages are sent with POST", x->request_id),
-        "method_not_allowed");
+    return other_method(x, identifies ? "GET, HEAD, POST, OPTIONS" : "POST, OPTIONS");
   }
-  if (get && request.path == "/healthz") return document(x, R"({"status":"ok"})", "no-store");
-  if (get && request.path == "/readyz") {
+  const bool metadata = path == kResourceRoot || path == resource_path_ || path == kServerMetadata;
+  if (path != "/healthz" && path != "/readyz" && !metadata) return not_found(x);
+  if (!get) return other_method(x, "GET, HEAD, OPTIONS");
+  if (path == "/healthz") return document(x, R"({"status":"ok"})", "no-store");
+  if (path == "/readyz") {
     const Readiness readiness = services_.readiness();
     http::Response response = json_response(readiness.json_text);
     response.status = readiness.ready ? 200 : 503;
+    response.add("Cache-Control", "no-store");
     return send(x, std::move(response), "readiness");
   }
-  if (get && challenge_.mode == Mode::token) {
-    if (request.path == kResourceRoot || request.path == resource_path_) {
-      return document(x, resource_document_, "public, max-age=300");
-    }
-    if (request.path == kServerMetadata) {
-      for (const auto& issuer : services_.authenticator.issuers()) {
-        if (const auto metadata = issuer->metadata())
-          return document(x, *metadata, "public, max-age=300");
-      }
-      return send(x,
-                  refuse_http(503, "temporarily_unavailable",
-                              "The identity provider has not been reached yet", x->request_id),
-                  "keys_unavailable");
-    }
-  }
-  send(x,
-       refuse_http(404, "not_found",
-                   fmt::format("Nothing is served here; MCP answers at {}", options_.mcp_path),
-                   x->request_id),
-       "not_found");
+  if (challenge_.mode != Mode::token || path == kServerMetadata) return authorization_server(x);
+  document(x, resource_document_, "public, max-age=300");
 }
 
 void Endpoint::handle_line(const http::Request& request, http::Responder responder) {
@@ -156,9 +146,8 @@ void Endpoint::authenticated(const ExchangePtr& x, identity::Verdict verdict,
     x->principal = std::move(*verdict);
   }
   if (x->request.method == "DELETE") return end_session(x);
-  if (x->request.method == "GET") {
-    return x->headers.session.count != 0 ? open_session_stream(x) : identify(x);
-  }
+  if (x->request.method == "GET" && x->headers.session.count != 0) return open_session_stream(x);
+  if (is_get(x->request.method)) return identify(x);
   if (!x->received) {
     if (!receive(x)) return;
     // A key in the header and another in the arguments: the authenticator decides with both in

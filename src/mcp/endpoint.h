@@ -21,6 +21,7 @@
 #include "base/secret.h"
 #include "base/worker_pool.h"
 #include "http/message.h"
+#include "http/peer_budget.h"
 #include "identity/authenticator.h"
 #include "identity/metadata.h"
 #include "mcp/answer.h"
@@ -49,6 +50,9 @@ struct EndpointOptions {
   bool list_everything = false;               // tools/list shows what the caller may not use, too
   Secret handle_secret;                       // what cursors and request states are sealed with
   RequestLogging logging = RequestLogging::all;
+  unsigned log_strangers_per_second = 50;     // lines of each loop for unverified callers
+  unsigned bad_credentials_per_minute = 100;  // of one peer; 0: no bound
+  std::size_t bad_credential_peers = 8'192;   // told apart
   int loops = 1;
 };
 
@@ -78,6 +82,7 @@ class Endpoint final : public http::Handler {
   void admit(const http::Request& head, Admission decide) override;
   // A message that came without HTTP (stdio). `request` holds what the transport settled.
   void handle_line(const http::Request& request, http::Responder responder);
+  void refused(const http::Refusal& refusal) override;
   // About four times a second on each loop.
   void sweep(int loop);
   // Tells who listens that this is the end, before the server stops listening itself.
@@ -198,6 +203,7 @@ class Endpoint final : public http::Handler {
 
   // endpoint_refusals.cpp: the side roads.
   void refuse_credential(const ExchangePtr& x, const identity::Refused& refused);
+  http::Response credential_answer(const Exchange& x, identity::Reason reason);
   void record_credential(const Exchange& x, const identity::Refused& refused, int status);
   void refuse_denied(const ExchangePtr& x, const policy::Operation& operation,
                      const policy::Denied& denied);
@@ -208,6 +214,9 @@ class Endpoint final : public http::Handler {
   void refuse_http_request(const ExchangePtr& x, int status, std::string_view error,
                            std::string_view message);
   void document(const ExchangePtr& x, const std::string& body, std::string_view cache);
+  void authorization_server(const ExchangePtr& x);
+  void other_method(const ExchangePtr& x, std::string_view allowed);
+  void not_found(const ExchangePtr& x);
   void identify(const ExchangePtr& x);
   void send(const ExchangePtr& x, http::Response response, std::string_view reason);
 
@@ -235,6 +244,7 @@ class Endpoint final : public http::Handler {
   Results results_;
   Handles handles_;
   RequestLog log_;
+  http::PeerBudget bad_credentials_;
   policy::Operation handshake_;
   policy::Operation get_prompt_;
   std::string resource_document_;

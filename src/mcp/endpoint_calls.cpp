@@ -462,7 +462,12 @@ Endpoint::Rendered Endpoint::render_asks(const Exchange& x, const tools::ToolRes
 Endpoint::Rendered Endpoint::render(const Exchange& x, const Result<tools::ToolResult>& result) {
   const Era era = x.message.era;
   if (!result) return render_error(x, result.error());
-  if (x.request.method == "GET") return {json_response(result->structured), "done"};
+  // GET / has no message around it.
+  if (x.message.method.empty()) {
+    http::Response response = json_response(result->structured);
+    response.add("Cache-Control", "no-store");
+    return {std::move(response), "done"};
+  }
   if (!result->asks.empty() || !result->state.empty()) return render_asks(x, *result);
   if (!result->task.empty()) {
     const auto task = services_.catalogue.tasks()->get(x.principal, result->task);

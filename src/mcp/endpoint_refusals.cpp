@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The side roads of the endpoint: refusals, documents, and what every answer shares.
+#include <fmt/format.h>
+
 #include "base/encoding.h"
 #include "mcp/endpoint.h"
 
@@ -15,8 +17,7 @@ void Endpoint::admit(const http::Request& head, Admission decide) {
   auto judge = [this, &x, decide = std::move(decide)](const identity::Verdict& verdict) {
     if (verdict) return decide(nullptr);
     const identity::Refused& refused = verdict.error();
-    auto response = std::make_unique<http::Response>(
-        mcp::refuse_credential(challenge_, refused.reason, x.request_id));
+    auto response = std::make_unique<http::Response>(credential_answer(x, refused.reason));
     record_credential(x, refused, response->status);
     log_.line(x, response->status, identity::to_string(refused.reason), services_.clock.mono());
     decide(std::move(response));
@@ -29,18 +30,31 @@ void Endpoint::admit(const http::Request& head, Admission decide) {
       identity::Refused{identity::Reason::keys_unavailable, "large first body", {}, {}}));
 }
 
+// Whose body was refused has been let in by admit(), as a rule, so that his name is at hand.
+void Endpoint::refused(const http::Refusal& told) {
+  RequestLog::enter(told.loop);
+  if (!told.request) return log_.broken(told, services_.clock.mono());
+  Exchange x(*told.request, http::Responder(), next_request_id(told.loop));
+  if (told.in_body) {
+    auto verdict = services_.authenticator.now(presented(x.request, x.headers, {}), told.loop);
+    if (verdict && *verdict) {
+      x.principal = std::move(**verdict);
+      services_.journal.refused(refusal(x, told.reason, told.status), told.loop);
+    }
+  }
+  log_.line(x, told.status, told.reason, services_.clock.mono());
+}
+
 void Endpoint::sweep(int loop) {
   services_.authenticator.turn(loop);
   services_.journal.flush_loop(loop);
-  log_.flush(loop);
+  log_.flush(loop, services_.clock.mono());
   if (loop != 0 || ++sweeps_ % 4 != 0) return;
   sessions_.tick(services_.clock.mono());
   subscriptions_.tick(services_.clock.wall());
 }
 
-void Endpoint::flush() {
-  for (int loop = 0; loop < options_.loops; ++loop) log_.flush(loop);
-}
+void Endpoint::flush() { log_.flush_all(); }
 
 void Endpoint::send(const ExchangePtr& x, http::Response response, std::string_view reason) {
   const int status = response.status;
@@ -50,9 +64,22 @@ void Endpoint::send(const ExchangePtr& x, http::Response response, std::string_v
 }
 
 void Endpoint::refuse_credential(const ExchangePtr& x, const identity::Refused& refused) {
-  http::Response response = mcp::refuse_credential(challenge_, refused.reason, x->request_id);
+  http::Response response = credential_answer(*x, refused.reason);
   record_credential(*x, refused, response.status);
   send(x, std::move(response), identity::to_string(refused.reason));
+}
+
+// A credential that nobody could have meant well counts against its peer. Having none, or one that
+// has run out, is the ordinary way to a sign-in and must say so every time.
+http::Response Endpoint::credential_answer(const Exchange& x, identity::Reason reason) {
+  const bool counts = identity::http_status(reason) == 401 &&
+                      reason != identity::Reason::no_credential &&
+                      reason != identity::Reason::token_expired;
+  const auto peer = counts ? http::parse_address(x.request.peer) : std::nullopt;
+  if (peer && !bad_credentials_.take(*peer, services_.clock.mono())) {
+    return refuse_repeated(bad_credentials_.pause(), x.request_id);
+  }
+  return mcp::refuse_credential(challenge_, reason, x.request_id);
 }
 
 void Endpoint::record_credential(const Exchange& x, const identity::Refused& refused, int status) {
@@ -126,6 +153,45 @@ void Endpoint::document(const ExchangePtr& x, const std::string& body, std::stri
   response.body = body;
   response.add("Cache-Control", cache);
   send(x, std::move(response), "document");
+}
+
+// What clients read to learn where to sign in. Without an issuer there is nowhere.
+void Endpoint::authorization_server(const ExchangePtr& x) {
+  if (challenge_.mode == Mode::api_key) {
+    return send(x,
+                refuse_http(404, "not_found",
+                            "This server has no authorization server: callers present a Kubiya API "
+                            "key. Start it with --auth-server to let them sign in.",
+                            x->request_id),
+                "no_authorization_server");
+  }
+  for (const auto& issuer : services_.authenticator.issuers()) {
+    if (const auto metadata = issuer->metadata()) {
+      return document(x, *metadata, "public, max-age=300");
+    }
+  }
+  send(x,
+       refuse_http(503, "temporarily_unavailable", "The identity provider has not been reached yet",
+                   x->request_id),
+       "keys_unavailable");
+}
+
+void Endpoint::other_method(const ExchangePtr& x, std::string_view allowed) {
+  if (x->request.method == "OPTIONS") {
+    http::Response response;
+    response.status = 204;
+    response.add("Allow", allowed);
+    return send(x, std::move(response), "options");
+  }
+  send(x, refuse_method(allowed, x->request_id), "method_not_allowed");
+}
+
+void Endpoint::not_found(const ExchangePtr& x) {
+  send(x,
+       refuse_http(404, "not_found",
+                   fmt::format("Nothing is served here; MCP answers at {}", options_.mcp_path),
+                   x->request_id),
+       "not_found");
 }
 
 // GET / with a credential tells who you are: the answer of whoami without the envelope.

@@ -11,12 +11,17 @@ namespace {
 
 using identity::Reason;
 
-http::Response closed(int status, std::string_view request_id) {
+constexpr std::chrono::seconds kPause{2};
+
+http::Response closed(int status, std::string_view request_id,
+                      std::chrono::seconds pause = kPause) {
   http::Response response;
   response.status = status;
   response.add("Cache-Control", "no-store");
   response.add("X-Request-Id", request_id);
-  if (status == 429 || status == 503) response.add("Retry-After", "2");
+  if (status == 429 || status == 503) {
+    response.add("Retry-After", std::to_string(pause.count()));
+  }
   return response;
 }
 
@@ -87,6 +92,14 @@ http::Response refuse_credential(const ChallengeInfo& info, Reason reason,
   return response;
 }
 
+http::Response refuse_repeated(std::chrono::seconds pause, std::string_view request_id) {
+  http::Response response = closed(429, request_id, pause);
+  response.body = body("too_many_requests", "Invalid token",
+                       "Too many credentials from your address were refused. A good one is served "
+                       "all the same.");
+  return response;
+}
+
 http::Response refuse_scope(const ChallengeInfo& info, const policy::Denied& denied,
                             std::string_view request_id) {
   http::Response response = closed(403, request_id);
@@ -103,8 +116,14 @@ http::Response refuse_scope(const ChallengeInfo& info, const policy::Denied& den
 http::Response refuse_http(int status, std::string_view error, std::string_view message,
                            std::string_view request_id) {
   http::Response response = closed(status, request_id);
-  if (status == 405) response.add("Allow", "POST");
   response.body = body(error, message, message);
+  return response;
+}
+
+http::Response refuse_method(std::string_view allowed, std::string_view request_id) {
+  http::Response response = refuse_http(405, "method_not_allowed",
+                                        fmt::format("This path takes {}", allowed), request_id);
+  response.add("Allow", allowed);
   return response;
 }
 

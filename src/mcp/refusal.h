@@ -3,6 +3,7 @@
 // What a refused caller sees: closed-list bodies, challenges, retry hints. Pure.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -28,11 +29,15 @@ http::Response json_response(std::string body);
 
 http::Response refuse_credential(const ChallengeInfo& info, identity::Reason reason,
                                  std::string_view request_id);
+// 429 to a peer whose credentials were refused too often.
+http::Response refuse_repeated(std::chrono::seconds pause, std::string_view request_id);
 http::Response refuse_scope(const ChallengeInfo& info, const policy::Denied& denied,
                             std::string_view request_id);
-// A plain HTTP refusal: 404, 405, 413, 415, 406, 429, 503 …
+// A plain HTTP refusal: 404, 413, 415, 406, 429, 503 …
 http::Response refuse_http(int status, std::string_view error, std::string_view message,
                            std::string_view request_id);
+// 405; `allowed` lists the methods of that path (RFC 9110 §15.5.6).
+http::Response refuse_method(std::string_view allowed, std::string_view request_id);
 http::Response refuse_protocol(std::optional<std::string_view> rpc_id, const ProtocolError& error,
                                std::string_view request_id);
 

@@ -40,9 +40,9 @@ def wellformed_key(text=CANARY):
     return key + check
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
+def free_port(host="127.0.0.1"):
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as s:
+        s.bind((host, 0))
         return s.getsockname()[1]
 
 
@@ -136,11 +136,12 @@ class Server:
 
     popen = {}  # what a kind of server wants of subprocess.Popen besides
 
-    def __init__(self, issuer=None, *flags, data=None, workflows=None, env=None, port=None, ready=True):
+    def __init__(self, issuer=None, *flags, data=None, workflows=None, env=None, port=None, ready=True, host="127.0.0.1"):
         self.issuer = issuer
         self.data = data or tempfile.mkdtemp(prefix="kubiya-test-")
         self.own_data = data is None
-        self.port = port or free_port()
+        self.port = port or free_port(host)
+        self.host = host
         self.url = f"http://127.0.0.1:{self.port}"
         self.audience = f"http://localhost:{self.port}/mcp"
         self.flags = [str(f) for f in flags]
@@ -151,12 +152,14 @@ class Server:
         self.start(ready)
 
     def start(self, ready=True):
-        command = [BINARY, "serve", "--host", "127.0.0.1", "--port", str(self.port), "--data-dir", self.data]
+        command = [BINARY, "serve", "--host", self.host, "--port", str(self.port), "--data-dir", self.data]
         if self.issuer:
             command += ["--auth-server", self.issuer.url, "--auth-type", "oidc", "--audience", self.audience]
         if self.workflows:
             command += ["--workflows", str(self.workflows)]
-        environment = {"PATH": os.environ["PATH"], "INJECTED_SECRET": CANARY, **self.env}
+        environment = {"PATH": os.environ["PATH"], "INJECTED_SECRET": CANARY,
+                       # A test sends more of them than a person would.
+                       "KUBIYA_SERVER_LIMITS_BAD_CREDENTIALS_PER_MINUTE": "0", **self.env}
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):
             if name in os.environ:
                 environment[name] = os.environ[name]
@@ -198,8 +201,8 @@ class Server:
     def get(self, path, headers=None):
         return self.request("GET", path, None, headers)
 
-    def request(self, method, path, body=None, headers=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+    def request(self, method, path, body=None, headers=None, at=None):
+        connection = http.client.HTTPConnection(at or ("::1" if ":" in self.host else "127.0.0.1"), self.port, timeout=60)
         try:
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()

@@ -1,6 +1,7 @@
 """API keys: made, shown once, presented in every way there is, limited, ended; and the keys that tokens carry."""
 import concurrent.futures
 import hashlib
+import http.client
 import json
 import pathlib
 import re
@@ -12,7 +13,7 @@ import tempfile
 import time
 import unittest
 
-from harness import BINARY, CANARY, ROOT, Issuer, Server, until
+from harness import BINARY, CANARY, ROOT, Issuer, Server, free_port, until
 
 KEY = re.compile(r"kb-[0-9A-Za-z]{61}")
 STEPS = [{"name": "hash", "script": 'printf %s "$KUBIYA_API_KEY" | sha256sum | cut -c1-64', "output": "HASH"},
@@ -200,12 +201,53 @@ class Sources(unittest.TestCase):
 
     def test_the_environment_key_is_for_callers_on_this_machine(self):
         away = {"X-Forwarded-For": "203.0.113.9"}
+        plain = self.with_environment_key("--public-url", "https://mcp.example.com")[0]
+        self.assertEqual(plain.call(None, "whoami")[0], 200)
+        for name in ("Via", "Forwarded", "X-Forwarded-For", "X-Real-IP", "CF-Connecting-IP", "CF-Ray", "True-Client-IP"):
+            with self.subTest("through a proxy that sets " + name):
+                status, _, _ = plain.rpc(None, "tools/call", {"name": "whoami", "arguments": {}}, {name: "203.0.113.9"})
+                self.assertEqual(status, 401)
+        status, _, _ = plain.rpc(None, "tools/call", {"name": "whoami", "arguments": {}}, {"Host": "mcp.example.com"})
+        self.assertEqual(status, 401, "through a proxy that keeps Host and sets nothing")
         strict = self.with_environment_key("--trusted-proxy", "127.0.0.1")[0]
         status, _, body = strict.rpc(None, "tools/call", {"name": "whoami", "arguments": {}}, away)
         self.assertEqual((status, body["message"]), (401, "No API token provided"))
         shared = self.with_environment_key("--trusted-proxy", "127.0.0.1", "--allow-shared-key")[0]
         who = outcome(shared.rpc(None, "tools/call", {"name": "whoami", "arguments": {}}, away))
         self.assertEqual(who["credential"], "shared_key")
+
+    def test_strangers_behind_a_local_nginx_get_no_key(self):
+        nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin")
+        if not nginx:
+            self.skipTest("there is no nginx")
+        own = self.with_environment_key("--public-url", "https://mcp.example.com")[0]
+        rows = {"proxy_set_header Host $host;": {"Host": "mcp.example.com"},
+                "proxy_set_header Host $host; ": {"Host": "localhost", "Via": "1.1 edge"},
+                "proxy_set_header X-Real-IP $remote_addr;": {}, "proxy_set_header X-Forwarded-For $remote_addr;": {}}
+        for lines, headers in rows.items():
+            with self.subTest(lines, headers=headers):
+                place, port = pathlib.Path(tempfile.mkdtemp(prefix="kubiya-nginx-")), free_port()
+                self.addCleanup(shutil.rmtree, place)
+                temp = "".join(f"{kind}_temp_path {place}; " for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+                (place / "conf").write_text(
+                    f"daemon off; worker_processes 1; pid {place}/pid; error_log {place}/log; events {{}}\n"
+                    f"http {{ access_log off; {temp} server {{ listen 127.0.0.1:{port}; location / {{ {lines} "
+                    f"proxy_http_version 1.1; proxy_pass http://127.0.0.1:{own.port}; }} }} }}\n")
+                proxy = subprocess.Popen([nginx, "-c", place / "conf", "-e", place / "log"])
+                self.addCleanup(proxy.wait)
+                self.addCleanup(proxy.terminate)
+
+                def ask():
+                    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+                    try:
+                        connection.request("GET", "/", None, headers)
+                        return connection.getresponse().status
+                    except OSError:
+                        return None  # not listening yet
+                    finally:
+                        connection.close()
+                self.assertEqual(until(ask), 401)
+        self.assertEqual(own.get("/")[0], 200, "who comes straight gets it")
 
     def test_two_credentials_or_one_in_the_url_are_bad_requests(self):
         self.assertEqual(server.rpc(ada, "tools/list", {}, {"X-API-Key": ada})[0], 400)

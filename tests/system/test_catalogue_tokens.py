@@ -228,7 +228,8 @@ def setUpModule():
     issuer, lone = Provider(), OneKey()
     unittest.addModuleCleanup(issuer.close)
     unittest.addModuleCleanup(lone.close)
-    env = {"KUBIYA_AUDIT_DETAILED_PER_SECOND": "100000", "KUBIYA_SERVER_LIMITS_HEADER_BYTES": "256KiB"}
+    env = {"KUBIYA_AUDIT_DETAILED_PER_SECOND": "100000", "KUBIYA_SERVER_LIMITS_HEADER_BYTES": "256KiB",
+           "KUBIYA_LOG_STRANGERS_PER_SECOND": "100000"}
     server = Server(issuer, "--audience", ELSEWHERE, workflows="examples/workflows", env=env)
     unittest.addModuleCleanup(server.close)
     strict = Server(
@@ -801,6 +802,11 @@ class Text(Case):
             rows[f"A46 payload {i}"] = (whole(head, text), "bad_base64")
         rows["A47 signature and ="] = (signed + "=", "bad_base64")
         rows["A47 signature and =="] = (signed + "==", "bad_base64")
+        for place in range(2):
+            for pad in ("=", "=="):
+                parts = signed.split(".")
+                parts[place] += pad
+                rows[f"A47 segment {place} and {pad}"] = (".".join(parts), "bad_base64")
         for place in range(3):
             for name, odd in (("+", "+"), ("/", "/"), ("~", "~")):
                 parts = signed.split(".")
@@ -809,6 +815,21 @@ class Text(Case):
             parts = signed.split(".")
             parts[place] = parts[place][: len(parts[place]) // 4 * 4 - 3]
             rows[f"A50 segment {place}"] = (".".join(parts), "bad_base64")
+        self.refused(rows)
+
+    def test_other_forms_of_a_signed_text(self):
+        head, body, signature = good.split(".")
+        flat = {"payload": body, "protected": head, "signature": signature}
+        general = {"payload": body, "signatures": [{"protected": head, "signature": signature}]}
+        rows = {}
+        for name, form in {"flattened": flat, "general": general}.items():
+            rows[f"A52 {name}"] = (json.dumps(form), "not_three_parts")
+            rows[f"A52 {name}, close"] = (json.dumps(form, separators=(",", ":")), "not_three_parts")
+        rows["A52 with dots"] = (json.dumps({**flat, "x": "a.b.c"}), "bad_base64")
+        unencoded = b64(json.dumps({"alg": "RS256", "kid": "rsa", "b64": False, "crit": ["b64"]}))
+        text = json.dumps(claims(scope="read"), separators=(",", ":"))  # a space would be two words in the header
+        rows["A18 the payload as it is"] = (f"{unencoded}.{text}.{signature}", "not_three_parts")
+        rows["A18 without a dot in it"] = (f'{unencoded}.{{"sub":"ada"}}.{signature}', "critical_header")
         self.refused(rows)
 
     def test_white_space_in_a_token(self):
@@ -1296,6 +1317,12 @@ class KeyClaims(Case):
         rows["B45 in metadata"] = (claim(kubiya_api_key=..., metadata={"kubiya_api_key": 7}), "bad_claim")
         rows["B45 128 KiB"] = (claim(kubiya_api_key=one + "k" * 128 * KIB), "token_too_long")
         self.refused(rows)
+        # The table says 401 for 1 MiB too, but what no header may hold is refused before a token is looked for.
+        plain = Server(issuer, "--audience", server.audience)
+        self.addCleanup(plain.close)
+        head = f"POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {claim(kubiya_api_key='k' * 1024 * KIB)}\r\n\r\n"
+        out, closed = plain.raw(head.encode())
+        self.assertEqual((out.split(b" ", 2)[1], closed), (b"431", True), "B45 1 MiB")
         self.served({"B43 all agree": claim(kubiya_api_key=one, api_key=one, metadata={"kubiya_api_key": one})})
 
 

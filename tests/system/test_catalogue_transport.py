@@ -293,15 +293,55 @@ class Routes(Case):
             self.refused(self.keeping(post(body=body, path=path)), 401, "")
 
     def test_methods(self):
-        for method in ("HEAD", "PUT", "PATCH", "OPTIONS", "TRACE", "DELETE", "CONNECT", "get", "FOO"):
-            for path in ("/mcp", "/"):
+        documents = ("/healthz", "/readyz", "/.well-known/oauth-protected-resource",
+                     "/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-authorization-server")
+        takes = {"/mcp": "POST, OPTIONS", "/": "GET, HEAD, POST, OPTIONS", **dict.fromkeys(documents, "GET, HEAD, OPTIONS")}
+        auth = {"Authorization": "Bearer " + good, "Cookie": CANARY}
+        for path, allowed in takes.items():
+            for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "TRACE", "DELETE", "CONNECT", "get", "FOO"):
+                if method in allowed.split(", "):
+                    continue
                 with self.subTest((method, path)):
-                    answer = server.request(method, path, None, {"Authorization": "Bearer " + good, "Cookie": CANARY})
-                    self.refused(answer, 405)
-                    self.assertIn("POST", answer[1]["allow"])
+                    answer = server.request(method, path, None, auth)
+                    self.refused(answer[:2] + (answer[2] or b"{}",), 405)
+                    self.assertEqual(answer[1]["allow"], allowed)
+            with self.subTest(("OPTIONS", path)):
+                for headers in (auth, {}, {"Access-Control-Request-Method": "POST"}):
+                    status, got, body = server.request("OPTIONS", path, None, headers)
+                    self.assertEqual((status, got["allow"], body), (204, allowed, b""))
+        self.refused(server.request("OPTIONS", "/x"), 404)
         events = {"Authorization": "Bearer " + good, "Accept": "text/event-stream", "Last-Event-ID": "7"}
         for path in ("/mcp", "/"):
             self.refused(server.get(path, events), 405)
+
+    def test_head_is_get_without_its_body(self):
+        for path in ("/", "/healthz", "/readyz", "/.well-known/oauth-protected-resource",
+                     "/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-authorization-server"):
+            for headers in ({"Authorization": "Bearer " + good}, {}):
+                with self.subTest((path, bool(headers))):
+                    got, head = (server.request(method, path, None, headers) for method in ("GET", "HEAD"))
+                    self.assertEqual((head[0], head[2]), (got[0], b""))
+                    self.assertEqual(int(head[1]["content-length"]), len(got[2]))
+                    self.assertEqual({name for name in head[1]}, {name for name in got[1]})
+
+    def test_what_may_be_kept_by_a_cache(self):
+        auth = {"Authorization": "Bearer " + good}
+        for path, kept in {"/": "no-store", "/healthz": "no-store", "/readyz": "no-store",
+                           "/.well-known/oauth-protected-resource": "public, max-age=300",
+                           "/.well-known/oauth-authorization-server": "public, max-age=300"}.items():
+            self.assertEqual(server.get(path, auth)[1]["cache-control"], kept, path)
+
+    def test_the_state_is_told_without_names(self):
+        status, _, body = server.get("/readyz")
+        self.assertEqual((status, json.loads(body)),
+                         (200, {"database": "ok", "audit": "ok", "issuers": "ok", "ready": True}))
+
+    def test_without_an_issuer_there_is_nowhere_to_sign_in(self):
+        own = Server()
+        self.addCleanup(end, own)
+        for path in ("/.well-known/oauth-authorization-server", "/.well-known/oauth-protected-resource"):
+            answer = own.get(path)
+            self.assertIn("no authorization server", self.refused(answer, 404)["message"])
 
     def test_nothing_of_an_administrator_is_reachable(self):
         for path in ("/metrics", "/admin", "/config", "/debug/pprof/", "/status", "/.env", "/.git/config", "/audit",
@@ -391,10 +431,22 @@ class Evidence(Case):
             subject = f"row-{number}"
             headers = self.keeping(post(line, body=body, token=issuer.token(server.audience, subject)))[1]
             marks[headers.get("x-request-id", subject)] = reason
+        whose = lambda subject: "Authorization: Bearer " + issuer.token(server.audience, subject)
+        for subject, reason, answer in (
+                ("typist", "unsupported_media_type", self.keeping(request(
+                    "POST /mcp", whose("typist"), "Content-Type: text/plain", "Content-Length: 1", body=b"{"))),
+                ("reader", "not_acceptable", self.keeping(post("Accept: text/html", whose("reader"), body="{"))),
+                ("hoarder", "body_too_large", self.closing(post(whose("hoarder"), f"Content-Length: {2 * MIB}"))),
+                ("streamer", "body_too_large", self.closing(post(CHUNKED, whose("streamer"), body=b"%x\r\n" % (2 * MIB)))),
+                ("mangler", "chunk", self.closing(post(CHUNKED, whose("mangler"), body=b"x\r\n")))):
+            marks[subject] = reason
+            line = until(lambda: [l for l in map(json.loads, server.log.read_text().splitlines())
+                                  if l.get("subject") == subject])
+            self.assertEqual([(l["status"], l["reason"]) for l in line], [(answer[0], reason)])
         forged = good[:-8] + "A" * 8
         for reason, token in {"no_credential": None, "not_three_parts": "a.b", "bad_signature": forged}.items():
             marks[self.keeping(post(body=PING, token=token))[1]["x-request-id"]] = reason
-        self.assertEqual(len(marks), 13)
+        self.assertEqual(len(marks), 18)
         for mark, reason in marks.items():
             with self.subTest("N4 " + reason):
                 records = until(lambda: [r for r in journal() if mark in (r.get("request_id"), r.get("subject"))])
@@ -865,7 +917,16 @@ class Browsers(Case):
                 self.assertNotIn("*", repr(headers))
                 status, headers, _ = of.request("POST", "/mcp", PING, {"Origin": origin})
                 self.assertEqual((status, headers["access-control-allow-origin"]), (401, origin))
-                self.assertIn("WWW-Authenticate", headers["access-control-expose-headers"])
+                for name in ("WWW-Authenticate", "X-Request-Id", "Retry-After"):
+                    self.assertIn(name, headers["access-control-expose-headers"])
+
+    def test_metadata_is_for_everybody(self):
+        for path in ("/.well-known/oauth-protected-resource", "/.well-known/oauth-authorization-server", "/.well-known/x"):
+            for origin in ({}, {"Origin": "https://evil.example"}, {"Origin": "null"}):
+                with self.subTest((path, origin)):
+                    headers = server.get(path, origin)[1]
+                    self.assertEqual((headers["access-control-allow-origin"], headers.get("vary")), ("*", None))
+        self.assertNotIn("access-control-allow-origin", server.get("/healthz")[1])
 
     def test_a_trusted_proxy_is_believed(self):
         for name, headers, status in (
