@@ -109,6 +109,11 @@ TEST(ScopesSet, IsASortedSet) {
   EXPECT_EQ((s.missing({"read", "execute"}).text()), "execute");
   EXPECT_EQ((s.intersect({"read", "execute"}).text()), "read");
   EXPECT_TRUE(s.has_all({}));
+  Scopes many;
+  for (int i = 0; i < 20; ++i) many.add("scope" + std::to_string(i));
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(many.has("scope" + std::to_string(i)));
+  EXPECT_FALSE(many.has("scope"));
+  EXPECT_FALSE(many.has("scope20"));
 }
 
 TEST(SecretValue, WipesItsSourceAndMovesWhole) {
