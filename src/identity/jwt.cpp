@@ -145,7 +145,7 @@ Checked<UnverifiedToken> parse_token(std::string_view text, const TokenLimits& l
   Envelope envelope = TRY(parse_envelope(text, limits, memo));
   UnverifiedToken& token = envelope.token;
   token.claims =
-      TRY(parse_object(envelope.payload, limits, Reason::bad_claims_json, *token.memory));
+      TRY(parse_object(envelope.payload, limits, Reason::bad_claims_json, token.memory->resource));
   if (token.claims.size() > limits.claims) return fail(Reason::bad_claims_json, "too many claims");
   return std::move(token);
 }

@@ -75,6 +75,12 @@ class HeaderMemo {
   std::size_t oldest_ = 0;
 };
 
+// Ordinary claims fit into the buffer, and the whole into a block that the allocator is quick with.
+struct ClaimsMemory {
+  unsigned char buffer[896];
+  json::monotonic_resource resource{buffer, sizeof buffer};
+};
+
 struct UnverifiedToken : TokenHeader {
   UnverifiedToken() = default;
   UnverifiedToken(UnverifiedToken&&) = default;
@@ -84,8 +90,8 @@ struct UnverifiedToken : TokenHeader {
   std::string_view signing_input;  // into the caller's text
   std::string signature;
   // Of the claims: read, looked at and thrown away as a whole.
-  std::unique_ptr<json::monotonic_resource> memory = std::make_unique<json::monotonic_resource>();
-  json::object claims{memory.get()};
+  std::unique_ptr<ClaimsMemory> memory = std::make_unique_for_overwrite<ClaimsMemory>();
+  json::object claims{&memory->resource};
 };
 
 // The JWS alone: `token.claims` stays empty and the payload is whatever bytes were signed.
