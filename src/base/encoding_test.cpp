@@ -30,6 +30,36 @@ TEST(Encoding, Base64UrlRefusesEveryOtherSpelling) {
   EXPECT_FALSE(unbase64("QR=="));
 }
 
+TEST(Encoding, Base64UrlTakesItsAlphabetAndNothingElseAtEachPlace) {
+  const std::string alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  for (std::size_t size : {4u, 8u}) {
+    for (std::size_t at = 0; at < size; ++at) {
+      for (int c = 0; c < 256; ++c) {
+        std::string text(size, 'A');
+        text[at] = static_cast<char>(c);
+        const auto bytes = unbase64url(text);
+        const bool ours = alphabet.find(static_cast<char>(c)) != alphabet.npos;
+        ASSERT_EQ(bytes.has_value(), ours) << size << " " << at << " " << c;
+        if (ours) {
+          EXPECT_EQ(base64url(*bytes), text);
+        }
+      }
+    }
+  }
+}
+
+TEST(Encoding, Base64UrlHasOneSpellingForEachText) {
+  int accepted = 0;
+  for (const char second : {'A', 'B', 'I', 'P', 'Q', '_'}) {
+    accepted += unbase64url(std::string("AAAAA") + second).has_value();
+    accepted += unbase64url(std::string("AAAAAA") + second).has_value();
+  }
+  // A and Q leave four bits of zeros; A, I and Q leave two.
+  EXPECT_EQ(accepted, 2 + 3);
+  EXPECT_FALSE(unbase64url("AAAA*A"));
+  EXPECT_FALSE(unbase64url("AAAAA*A"));
+}
+
 TEST(Encoding, ChecksUtf8) {
   EXPECT_TRUE(is_utf8("aé€😀"));
   for (const char* bad :
@@ -79,6 +109,11 @@ TEST(ScopesSet, IsASortedSet) {
   EXPECT_EQ((s.missing({"read", "execute"}).text()), "execute");
   EXPECT_EQ((s.intersect({"read", "execute"}).text()), "read");
   EXPECT_TRUE(s.has_all({}));
+  Scopes many;
+  for (int i = 0; i < 20; ++i) many.add("scope" + std::to_string(i));
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(many.has("scope" + std::to_string(i)));
+  EXPECT_FALSE(many.has("scope"));
+  EXPECT_FALSE(many.has("scope20"));
 }
 
 TEST(SecretValue, WipesItsSourceAndMovesWhole) {

@@ -166,18 +166,28 @@ std::string JsonObjectWriter::take() {
 }
 
 const json::value* find(const json::object& object, std::string_view name) {
-  return object.if_contains(name);
+  constexpr std::size_t kFewMembers = 16;  // of so many Boost.JSON keeps no table
+  if (object.size() > kFewMembers || name.empty()) return object.if_contains(name);
+  // Names of one length are common; their first and last bytes mostly tell them apart.
+  for (const auto& member : object) {
+    const std::string_view key = member.key();
+    if (key.size() == name.size() && key.front() == name.front() && key.back() == name.back() &&
+        key == name) {
+      return &member.value();
+    }
+  }
+  return nullptr;
 }
 
 std::optional<std::string_view> find_string(const json::object& object, std::string_view name) {
-  const json::value* v = object.if_contains(name);
+  const json::value* v = find(object, name);
   if (v == nullptr || !v->is_string()) return std::nullopt;
   return view(v->get_string());
 }
 
 std::optional<std::int64_t> find_int(const json::object& object, std::string_view name) {
   constexpr double kExact = 9007199254740992.0;  // 2^53
-  const json::value* v = object.if_contains(name);
+  const json::value* v = find(object, name);
   if (v == nullptr) return std::nullopt;
   if (v->is_int64()) return v->get_int64();
   if (!v->is_double()) return std::nullopt;
@@ -187,18 +197,18 @@ std::optional<std::int64_t> find_int(const json::object& object, std::string_vie
 }
 
 std::optional<bool> find_bool(const json::object& object, std::string_view name) {
-  const json::value* v = object.if_contains(name);
+  const json::value* v = find(object, name);
   if (v == nullptr || !v->is_bool()) return std::nullopt;
   return v->get_bool();
 }
 
 const json::object* find_object(const json::object& object, std::string_view name) {
-  const json::value* v = object.if_contains(name);
+  const json::value* v = find(object, name);
   return v == nullptr ? nullptr : v->if_object();
 }
 
 const json::array* find_array(const json::object& object, std::string_view name) {
-  const json::value* v = object.if_contains(name);
+  const json::value* v = find(object, name);
   return v == nullptr ? nullptr : v->if_array();
 }
 

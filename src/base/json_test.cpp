@@ -43,6 +43,31 @@ TEST(Json, RefusesDuplicateMembersAtAnyDepth) {
   EXPECT_EQ(fault(R"([{"x":{"b":1,"\u0062":2}}])"), "duplicate member");
 }
 
+// With few members and with many; names that agree in length, first and last byte.
+TEST(Json, FindsEveryMemberAndTellsNamesApart) {
+  for (const int count : {1, 15, 16, 17, 40}) {
+    std::string text = R"({"":"empty")";
+    for (int i = 0; i < count; ++i) {
+      const std::string name = "a" + std::to_string(100 + i) + "z";
+      text += ",\"" + name + "\":\"" + name + "\"";
+    }
+    const auto value = parse_json(text + "}");
+    ASSERT_TRUE(value) << count;
+    const json::object& object = value->get_object();
+    EXPECT_EQ(find_string(object, ""), "empty");
+    for (int i = 0; i < count; ++i) {
+      const std::string name = "a" + std::to_string(100 + i) + "z";
+      EXPECT_EQ(find_string(object, name), name);
+    }
+    for (const char* other : {"a099z", "a100", "100z", "a100y", "b100z", "z", "a"}) {
+      EXPECT_EQ(find(object, other), nullptr) << other;
+    }
+    EXPECT_EQ(fault(text + R"(,"a100z":1})"), "duplicate member");
+    EXPECT_EQ(fault(text + R"(,"":1})"), "duplicate member");
+    EXPECT_EQ(fault(text + R"(,"a099z":1})"), "");
+  }
+}
+
 TEST(Json, RefusesNumbersOutOfRange) {
   EXPECT_EQ(fault("1e400"), "number out of range");
   EXPECT_EQ(fault("-1e400"), "number out of range");

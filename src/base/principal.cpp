@@ -1,13 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/principal.h"
 
-#include <fmt/format.h>
+#include <charconv>
 
 namespace kubiya {
+namespace {
 
-Principal::Principal(PrincipalFacts facts) : facts_(std::move(facts)) {
-  owner_ = fmt::format("{}:{},{}:{},{}:{}", facts_.tenant.size(), facts_.tenant,
-                       facts_.issuer.size(), facts_.issuer, facts_.subject.size(), facts_.subject);
+void append_field(std::string& out, std::string_view field) {
+  char digits[20];
+  const auto end = std::to_chars(digits, digits + sizeof digits, field.size()).ptr;
+  out.append(digits, end) += ':';
+  out += field;
+}
+
+}  // namespace
+
+Principal::Principal(PrincipalFacts&& facts) : facts_(std::move(facts)) {
+  constexpr std::size_t kPunctuation = 20;  // three lengths, as long as they are of four digits
+  owner_.reserve(facts_.tenant.size() + facts_.issuer.size() + facts_.subject.size() +
+                 kPunctuation);
+  append_field(owner_, facts_.tenant);
+  append_field(owner_ += ',', facts_.issuer);
+  append_field(owner_ += ',', facts_.subject);
 }
 
 }  // namespace kubiya

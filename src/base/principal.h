@@ -41,12 +41,12 @@ class Principal {
   const PrincipalFacts& facts() const { return facts_; }
   const PrincipalFacts* operator->() const { return &facts_; }
   // Two principals are the same person iff tenant, issuer and subject are equal.
-  // The fields are length-prefixed, so no two triples share a key.
+  // The fields are length-prefixed, so no two triples share a key: "4:acme,5:https,3:ada".
   const std::string& owner() const { return owner_; }
 
  private:
   friend class identity::Minter;
-  explicit Principal(PrincipalFacts facts);
+  explicit Principal(PrincipalFacts&& facts);
   PrincipalFacts facts_;
   std::string owner_;
 };

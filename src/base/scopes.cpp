@@ -21,6 +21,8 @@ void Scopes::add(std::string_view name) {
 }
 
 bool Scopes::has(std::string_view name) const {
+  constexpr std::size_t kFew = 8;  // lengths tell most of so few apart faster than a search
+  if (names_.size() <= kFew) return std::find(names_.begin(), names_.end(), name) != names_.end();
   const auto at = std::lower_bound(names_.begin(), names_.end(), name);
   return at != names_.end() && *at == name;
 }

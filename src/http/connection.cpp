@@ -32,6 +32,7 @@ void Connection::start() {
     arm_read();
     return;
   }
+  transport_.lend_block(loop_->take_block());
   transport_.handshake([self = shared_from_this()](ErrorCode error) {
     if (self->phase_ == Phase::closed) return;
     if (error) return self->close();
@@ -52,6 +53,7 @@ void Connection::arm_read() {
   switch (phase_) {
     case Phase::idle:
       if (in_.data) return read_more();
+      release_session();
       reading_ = Reading::waiting;
       transport_.wait_readable([self = shared_from_this()](ErrorCode error, std::size_t count) {
         self->on_read(error, count);
@@ -87,6 +89,7 @@ void Connection::read_more() {
     target = in_.data.get() + in_.end;
     size = in_.space();
   }
+  if (transport_.needs_block()) transport_.lend_block(loop_->take_block());
   transport_.read_some(target, size,
                        [self = shared_from_this()](ErrorCode error, std::size_t count) {
                          self->on_read(error, count);
@@ -159,7 +162,13 @@ void Connection::on_end_of_input(ErrorCode error) {
   close();
 }
 
+void Connection::release_session() {
+  transport_.free_session_buffers();
+  if (Block block = transport_.take_block()) loop_->give_block(std::move(block));
+}
+
 void Connection::release_buffers() {
+  release_session();
   if (in_.capacity == kBlockBytes) loop_->give_block(std::move(in_.data));
   in_ = Input{};
   // Assignment of an empty string would keep the memory.
@@ -198,7 +207,10 @@ void Connection::on_written(ErrorCode error, std::size_t count) {
   writing_ = false;
   sending_.clear();
   if (sending_.capacity() > kOutputKept || loop_->crowded()) std::string().swap(sending_);
-  if (out_.empty() && loop_->crowded()) std::string().swap(out_);
+  if (loop_->crowded()) {
+    if (out_.empty()) std::string().swap(out_);
+    transport_.free_session_buffers();
+  }
   sent_ = 0;
   if (phase_ == Phase::idle) since_ = loop_->now();
   publish_backlog();

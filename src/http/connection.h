@@ -86,6 +86,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, public
   void on_end_of_input(ErrorCode error);
   void make_room();
   void release_buffers();
+  void release_session();
   void flush();
   void write_more();
   void on_written(ErrorCode error, std::size_t count);

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "http/block.h"
 #include "http/fault.h"
 #include "http/render.h"
 #include "http/shared.h"
@@ -25,16 +26,6 @@
 namespace kubiya::http {
 
 class Connection;
-
-inline constexpr std::size_t kBlockBytes = 8 * 1024;
-
-// Blocks come in pages of their own: one that is freed goes back to the system at once, where the
-// heap would keep it behind what a neighbour still holds.
-struct BlockDeleter {
-  std::size_t mapped = 0;  // bytes; 0: from the heap
-  void operator()(char* bytes) const;
-};
-using Block = std::unique_ptr<char[], BlockDeleter>;
 
 class Loop : public std::enable_shared_from_this<Loop> {
  public:

@@ -57,6 +57,26 @@ TEST(Server, ServesPipelinedRequestsInOrder) {
   sender.join();
 }
 
+// More than the connection gathers before it writes, so that serving stops and goes on.
+TEST(Server, ServesPipelinedRequestsWithLargeAnswers) {
+  const std::string large(100'000, 'x');
+  FunctionHandler handler([&large](const Request& request, Responder responder) {
+    Response response;
+    response.body = large + std::string(request.target);
+    responder.send(std::move(response));
+  });
+  const auto server = start_server(handler);
+  Wire wire(server->port());
+  std::string burst;
+  for (int i = 0; i < 30; ++i) {
+    burst += "GET /" + std::to_string(i) + " HTTP/1.1\r\nHost: localhost\r\n\r\n";
+  }
+  ASSERT_TRUE(wire.send(burst));
+  for (int i = 0; i < 30; ++i) {
+    ASSERT_EQ(body_of(wire.read_response()), large + "/" + std::to_string(i));
+  }
+}
+
 TEST(Server, AcceptsARequestInPiecesOfOneByte) {
   FunctionHandler handler(echo);
   const auto server = start_server(handler);

@@ -77,10 +77,29 @@ class TlsWire {
       bytes.remove_prefix(static_cast<std::size_t>(sent));
     }
   }
+  // One record, delivered byte by byte.
+  void send_in_pieces(std::string_view bytes) {
+    BIO* const record = BIO_new(BIO_s_mem());
+    SSL_set0_wbio(ssl_.get(), record);
+    send(bytes);
+    char* text = nullptr;
+    const long size = BIO_get_mem_data(record, &text);
+    for (long i = 0; i < size; ++i) wire_.send({text + i, 1});
+    SSL_set0_wbio(ssl_.get(), BIO_new_socket(wire_.fd(), BIO_NOCLOSE));
+  }
   std::string read_until(std::string_view mark) {
     std::string out;
     char byte = 0;
     while (!out.ends_with(mark) && SSL_read(ssl_.get(), &byte, 1) == 1) out += byte;
+    return out;
+  }
+  std::string read_bytes(std::size_t count) {
+    std::string out(count, '\0');
+    std::size_t size = 0;
+    std::size_t got = 0;
+    while (size < count && SSL_read_ex(ssl_.get(), &out[size], count - size, &got) == 1)
+      size += got;
+    out.resize(size);
     return out;
   }
   long serial() const {
@@ -122,6 +141,56 @@ TEST(Tls, ServesSeveralRequestsAndLargeBodies) {
     EXPECT_TRUE(wire.read_until("<end>").ends_with("\r\n\r\nsecure <end>"));
     wire.send("POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 700000\r\n\r\n" + body);
     EXPECT_TRUE(wire.read_until("<end>").ends_with("\r\n\r\nsecure " + body + "<end>"));
+  }
+}
+
+TEST(Tls, ServesManyRecordsThatArriveTogether) {
+  const Certificate certificate;
+  FunctionHandler handler(secure_echo);
+  const auto server = start_server(handler, with_tls(certificate));
+  TlsWire wire(server->port());
+  constexpr int kRequests = 300;
+  for (int i = 0; i < kRequests; ++i) {
+    const std::string body = std::to_string(i) + std::string(i % 7 * 40, '.');
+    wire.send("POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: " +
+              std::to_string(body.size()) + "\r\n\r\n" + body);
+  }
+  for (int i = 0; i < kRequests; ++i) {
+    const std::string body = std::to_string(i) + std::string(i % 7 * 40, '.');
+    ASSERT_TRUE(wire.read_until("<end>").ends_with("\r\n\r\nsecure " + body + "<end>"));
+  }
+}
+
+TEST(Tls, AcceptsARecordInPiecesOfOneByte) {
+  const Certificate certificate;
+  FunctionHandler handler(secure_echo);
+  const auto server = start_server(handler, with_tls(certificate));
+  TlsWire wire(server->port());
+  for (int i = 0; i < 3; ++i) {
+    wire.send_in_pieces(kGet);
+    EXPECT_TRUE(wire.read_until("<end>").ends_with("secure <end>"));
+  }
+}
+
+// The reader waits until the kernel takes no more of the answer.
+TEST(Tls, AnswersAReaderThatComesLate) {
+  const Certificate certificate;
+  const std::string large(20'000'000, 'x');
+  std::atomic<bool> answered{false};
+  FunctionHandler handler([&](const Request&, Responder responder) {
+    Response response;
+    response.body = large;
+    responder.send(std::move(response));
+    answered = true;
+  });
+  const auto server = start_server(handler, with_tls(certificate));
+  TlsWire wire(server->port());
+  wire.send(kGet);
+  ASSERT_TRUE(eventually([&] { return answered.load(); }));
+  wire.send(kGet);  // is read behind the first answer
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_TRUE(wire.read_until("\r\n\r\n").starts_with("HTTP/1.1 200"));
+    EXPECT_TRUE(wire.read_bytes(large.size()) == large);
   }
 }
 

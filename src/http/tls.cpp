@@ -3,6 +3,9 @@
 
 #include <openssl/err.h>
 
+#include <algorithm>
+#include <cstring>
+
 namespace kubiya::http {
 namespace {
 
@@ -38,8 +41,7 @@ void harden(SSL_CTX* context) {
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   SSL_CTX_set_options(context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
                                    SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
-  SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                                SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM:ECDHE+CHACHA20");
   SSL_CTX_set_max_early_data(context, 0);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
@@ -47,7 +49,53 @@ void harden(SSL_CTX* context) {
   SSL_CTX_set_alpn_select_cb(context, choose_protocol, nullptr);
 }
 
+TlsInflow* inflow_of(BIO* bio) { return static_cast<TlsInflow*>(BIO_get_data(bio)); }
+
+int read_inflow(BIO* bio, char* out, int size) {
+  TlsInflow& in = *inflow_of(bio);
+  const std::size_t wanted = size > 0 ? static_cast<std::size_t>(size) : 0;
+  const std::size_t count = std::min(in.end - in.begin, wanted);
+  BIO_clear_retry_flags(bio);
+  if (count == 0) {
+    BIO_set_retry_read(bio);
+    return -1;
+  }
+  std::memcpy(out, in.block.get() + in.begin, count);
+  in.begin += count;
+  return static_cast<int>(count);
+}
+
+// OpenSSL asks for much that does not concern a plain source.
+long control_inflow(BIO*, int, long, void*) { return 0; }
+
+int destroy_inflow(BIO* bio) {
+  delete inflow_of(bio);
+  return 1;
+}
+
+const BIO_METHOD* inflow_method() {
+  static const BIO_METHOD* const method = [] {
+    BIO_METHOD* made = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "inflow");
+    ASSERT(made != nullptr, "OpenSSL takes another kind of BIO");
+    BIO_meth_set_read(made, read_inflow);
+    BIO_meth_set_ctrl(made, control_inflow);
+    BIO_meth_set_destroy(made, destroy_inflow);
+    return made;
+  }();
+  return method;
+}
+
+BIO* new_inflow() {
+  BIO* bio = BIO_new(inflow_method());
+  if (bio == nullptr) return nullptr;
+  BIO_set_data(bio, new TlsInflow);
+  BIO_set_init(bio, 1);
+  return bio;
+}
+
 }  // namespace
+
+TlsInflow& inflow_of(SSL& session) { return *inflow_of(SSL_get_rbio(&session)); }
 
 Result<std::shared_ptr<SSL_CTX>> load_tls(const TlsFiles& files) {
   ERR_clear_error();
@@ -85,7 +133,14 @@ SslPtr TlsStore::session(int descriptor) const {
     context = context_;
   }
   SslPtr ssl(SSL_new(context.get()));
-  if (!ssl || SSL_set_fd(ssl.get(), descriptor) != 1) return nullptr;
+  BIO* in = new_inflow();
+  BIO* out = BIO_new_socket(descriptor, BIO_NOCLOSE);
+  if (!ssl || in == nullptr || out == nullptr) {
+    BIO_free(in);
+    BIO_free(out);
+    return nullptr;
+  }
+  SSL_set_bio(ssl.get(), in, out);
   SSL_set_accept_state(ssl.get());
   return ssl;
 }

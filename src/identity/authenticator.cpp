@@ -69,6 +69,7 @@ struct alignas(64) Loop {
 
   crypto::Sha256 sha256;
   DigestMemo memo;
+  HeaderMemo headers;
   DigestCache<Good> good;
   DigestCache<Bad> bad;
   std::deque<JobPtr> queue;
@@ -248,22 +249,25 @@ class AuthenticatorImpl final : public Authenticator {
   }
 
   Judgement judge(const Credential& credential, Loop& loop) {
-    if (!is_well_formed(credential)) {
-      Judgement malformed;
-      malformed.answer = Refused{Reason::bad_authorization_header, {}, {}, {}};
-      return malformed;
+    if (credential.source != Source::token) {
+      if (!is_well_formed(credential)) return malformed();
+      return {judge_key(credential), false, nullptr, 0};
     }
-    Judgement judgement = credential.source == Source::token
-                              ? judge_token(credential.text)
-                              : Judgement{judge_key(credential), false, nullptr, 0};
+    Judgement judgement = judge_token(credential, loop.headers);
     if (judgement.signature_checked && loop.budget > 0) --loop.budget;
     return judgement;
   }
 
-  Judgement judge_token(std::string_view text) const {
+  static Judgement malformed() {
+    return {Refused{Reason::bad_authorization_header, {}, {}, {}}, false, nullptr, 0};
+  }
+
+  Judgement judge_token(const Credential& credential, HeaderMemo& headers) const {
     Judgement out;
-    const auto token = parse_token(text, kTokenLimits);
+    const auto token = parse_token(credential.text, kTokenLimits, &headers);
     if (!token) {
+      // What can be parsed is well formed: three parts of base64url and two dots.
+      if (!is_well_formed(credential)) return malformed();
       out.answer = Refused{token.error().reason, token.error().detail, {}, {}};
       return out;
     }

@@ -25,6 +25,8 @@ bool is_scope_name(std::string_view name) {
 Checked<Scopes> scopes_from(std::string_view text, const std::string& claim) {
   std::vector<std::string> names;
   if (text.size() > kScopeBytes) return fail(Reason::bad_claim, claim);
+  const auto spaces = static_cast<std::size_t>(std::count(text.begin(), text.end(), ' '));
+  names.reserve(std::min(spaces + 1, kScopeNames));
   while (!text.empty()) {
     const auto space = text.find(' ');
     const std::string_view name = text.substr(0, space);
@@ -96,17 +98,20 @@ Checked<std::optional<double>> read_time(const json::object& claims, std::string
 
 Checked<Scopes> read_scopes(const json::object& claims, const TokenRules& rules) {
   std::optional<Scopes> first;
-  std::optional<Scopes> by_standard_name;  // of `scope` or `scp`
+  std::optional<Scopes> second;              // of `scope` or `scp`, where another came first
+  const Scopes* by_standard_name = nullptr;  // of `scope` or `scp`
   for (const std::string& path : rules.scope_claims) {
     const bool standard = path == "scope" || path == "scp";
+    if (first && !standard) continue;
     const json::value* value = find_claim(claims, path);
-    if (value == nullptr || (first && !standard)) continue;
+    if (value == nullptr) continue;
     Scopes scopes = TRY(scopes_from(*value, path));
-    if (standard && by_standard_name && *by_standard_name != scopes) {
+    if (standard && by_standard_name != nullptr && *by_standard_name != scopes) {
       return fail(Reason::bad_claim, "scope and scp differ");
     }
-    if (standard) by_standard_name = scopes;
-    if (!first) first = std::move(scopes);
+    std::optional<Scopes>& place = first ? second : first;
+    place = std::move(scopes);
+    if (standard) by_standard_name = &*place;
   }
   return std::move(first).value_or(Scopes());
 }

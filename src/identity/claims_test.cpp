@@ -431,6 +431,19 @@ TEST(Claims, SubjectsThatLookAlikeStayDifferent) {  // B33
   EXPECT_EQ(owner("ada"), owner("ada"));
 }
 
+TEST(Claims, OwnersAreSpelledAsTheyAreKept) {  // runs and workflows are found by this text
+  const auto owner = [](const char* tenant, const char* issuer, const std::string& subject) {
+    PrincipalFacts facts;
+    facts.tenant = tenant;
+    facts.issuer = issuer;
+    facts.subject = subject;
+    return Minter::mint(std::move(facts))->owner();
+  };
+  EXPECT_EQ(owner("acme", "https://idp.example", "ada"), "4:acme,19:https://idp.example,3:ada");
+  EXPECT_EQ(owner("", "", ""), "0:,0:,0:");
+  EXPECT_EQ(owner("a", "b", std::string(1234, 'x')), "1:a,1:b,1234:" + std::string(1234, 'x'));
+}
+
 TEST(Claims, ALifetimeWithoutBoundEndsWithTheClock) {
   TokenRules rules = default_rules();
   rules.lifetime_max = std::chrono::seconds::max();

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "identity/jwt.h"
 
-#include <fmt/format.h>
-#include <boost/json/monotonic_resource.hpp>
-
 #include "base/encoding.h"
 
 namespace kubiya::identity {
@@ -34,14 +31,13 @@ Checked<std::string> decode(std::string_view part, const char* name) {
   return std::move(*bytes);
 }
 
-Checked<json::object> parse_object(std::string_view text, const TokenLimits& limits,
-                                   Reason reason) {
+// The object lies in `memory`.
+Checked<json::object> parse_object(std::string_view text, const TokenLimits& limits, Reason reason,
+                                   json::monotonic_resource& memory) {
   JsonLimits json_limits;
   json_limits.depth = limits.json_depth;
   json_limits.number_chars = kNumberChars;
-  // Read, looked at and thrown away as a whole: one block instead of one for each claim.
-  auto value = parse_json(text, json_limits,
-                          boost::json::make_shared_resource<boost::json::monotonic_resource>());
+  auto value = parse_json(text, json_limits, &memory);
   if (!value) return fail(reason, value.error().message);
   if (!value->is_object()) return fail(reason, "not an object");
   return std::move(value->get_object());
@@ -89,36 +85,69 @@ Checked<void> refuse_extensions(const json::object& header) {
   return {};
 }
 
+Checked<TokenHeader> parse_header(std::string_view encoded, const TokenLimits& limits) {
+  if (encoded.size() / 4 * 3 > limits.header_bytes) return fail(Reason::token_too_long, "header");
+  const std::string text = TRY(decode(encoded, "header"));
+  if (text.size() > limits.header_bytes) return fail(Reason::token_too_long, "header");
+  json::monotonic_resource memory;
+  const json::object header = TRY(parse_object(text, limits, Reason::bad_header_json, memory));
+  TRY_VOID(refuse_extensions(header));
+  TokenHeader out;
+  out.algorithm = TRY(read_algorithm(header));
+  out.type = TRY(read_type(header));
+  out.kid = TRY(read_key_id(header, limits.kid_bytes));
+  return out;
+}
+
+Checked<TokenHeader> read_header(std::string_view encoded, const TokenLimits& limits,
+                                 HeaderMemo* memo) {
+  if (memo == nullptr) return parse_header(encoded, limits);
+  if (const TokenHeader* known = memo->find(encoded)) return *known;
+  TokenHeader header = TRY(parse_header(encoded, limits));
+  memo->put(encoded, header);
+  return header;
+}
+
 }  // namespace
 
-Checked<Envelope> parse_envelope(std::string_view text, const TokenLimits& limits) {
+const TokenHeader* HeaderMemo::find(std::string_view encoded) const {
+  for (const auto& [text, header] : entries_) {
+    if (text == encoded) return &header;
+  }
+  return nullptr;
+}
+
+void HeaderMemo::put(std::string_view encoded, const TokenHeader& header) {
+  std::pair<std::string, TokenHeader> entry(encoded, header);
+  if (entries_.size() < kEntries) {
+    entries_.push_back(std::move(entry));
+  } else {
+    entries_[oldest_] = std::move(entry);
+    oldest_ = (oldest_ + 1) % kEntries;
+  }
+}
+
+Checked<Envelope> parse_envelope(std::string_view text, const TokenLimits& limits,
+                                 HeaderMemo* memo) {
   if (text.size() > limits.token_bytes) return fail(Reason::token_too_long);
   const Parts parts = TRY(split(text));
-  if (parts.header.size() / 4 * 3 > limits.header_bytes) {
-    return fail(Reason::token_too_long, "header");
-  }
-  const std::string header_text = TRY(decode(parts.header, "header"));
-  if (header_text.size() > limits.header_bytes) return fail(Reason::token_too_long, "header");
-  const json::object header = TRY(parse_object(header_text, limits, Reason::bad_header_json));
-
   Envelope out;
+  static_cast<TokenHeader&>(out.token) = TRY(read_header(parts.header, limits, memo));
   out.token.signing_input = parts.signing_input;
-  TRY_VOID(refuse_extensions(header));
-  out.token.algorithm = TRY(read_algorithm(header));
-  out.token.type = TRY(read_type(header));
-  out.token.kid = TRY(read_key_id(header, limits.kid_bytes));
   out.payload = TRY(decode(parts.payload, "payload"));
   out.token.signature = TRY(decode(parts.signature, "signature"));
   if (out.token.signature.empty()) return fail(Reason::bad_signature, "missing");
   return out;
 }
 
-Checked<UnverifiedToken> parse_token(std::string_view text, const TokenLimits& limits) {
-  Envelope envelope = TRY(parse_envelope(text, limits));
-  UnverifiedToken token = std::move(envelope.token);
-  token.claims = TRY(parse_object(envelope.payload, limits, Reason::bad_claims_json));
+Checked<UnverifiedToken> parse_token(std::string_view text, const TokenLimits& limits,
+                                     HeaderMemo* memo) {
+  Envelope envelope = TRY(parse_envelope(text, limits, memo));
+  UnverifiedToken& token = envelope.token;
+  token.claims =
+      TRY(parse_object(envelope.payload, limits, Reason::bad_claims_json, token.memory->resource));
   if (token.claims.size() > limits.claims) return fail(Reason::bad_claims_json, "too many claims");
-  return token;
+  return std::move(token);
 }
 
 Claimed claimed_by(const UnverifiedToken& token) {

@@ -4,10 +4,14 @@
 // nothing of it may be believed before verify_signature() and check_claims() agree.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
+
+#include <boost/json/monotonic_resource.hpp>
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -50,13 +54,44 @@ struct TokenLimits {
   std::size_t json_depth = 8;
 };
 
-struct UnverifiedToken {
-  std::string_view signing_input;  // into the caller's text
-  std::string signature;
+// What an accepted header says.
+struct TokenHeader {
   crypto::Algorithm algorithm{};
   std::optional<std::string> kid;
   std::optional<std::string> type;  // `typ`, as written
-  json::object claims;
+};
+
+// The headers that came last, by their exact text: the tokens of one issuer's key share theirs.
+// For one set of limits. One thread at a time.
+class HeaderMemo {
+ public:
+  // Valid until put().
+  const TokenHeader* find(std::string_view encoded) const;
+  void put(std::string_view encoded, const TokenHeader& header);
+
+ private:
+  static constexpr std::size_t kEntries = 8;
+  std::vector<std::pair<std::string, TokenHeader>> entries_;
+  std::size_t oldest_ = 0;
+};
+
+// Ordinary claims fit into the buffer, and the whole into a block that the allocator is quick with.
+struct ClaimsMemory {
+  unsigned char buffer[896];
+  json::monotonic_resource resource{buffer, sizeof buffer};
+};
+
+struct UnverifiedToken : TokenHeader {
+  UnverifiedToken() = default;
+  UnverifiedToken(UnverifiedToken&&) = default;
+  // Would free the memory under the claims that are assigned to.
+  UnverifiedToken& operator=(UnverifiedToken&&) = delete;
+
+  std::string_view signing_input;  // into the caller's text
+  std::string signature;
+  // Of the claims: read, looked at and thrown away as a whole.
+  std::unique_ptr<ClaimsMemory> memory = std::make_unique_for_overwrite<ClaimsMemory>();
+  json::object claims{&memory->resource};
 };
 
 // The JWS alone: `token.claims` stays empty and the payload is whatever bytes were signed.
@@ -67,9 +102,12 @@ struct Envelope {
 // Accepted headers: `alg` of our list; `typ` absent, JWT, at+jwt or application/at+jwt (any case);
 // `kid` absent or 1 to kid_bytes bytes of visible text. `crit`, `b64`, `zip` and `cty` are
 // refused. `jwk`, `jku`, `x5u`, `x5c`, `x5t` are ignored: keys come from the issuer's set only.
-Checked<Envelope> parse_envelope(std::string_view text, const TokenLimits& limits = {});
+// With `memo`, a header that is accepted is remembered and not read again.
+Checked<Envelope> parse_envelope(std::string_view text, const TokenLimits& limits = {},
+                                 HeaderMemo* memo = nullptr);
 
-Checked<UnverifiedToken> parse_token(std::string_view text, const TokenLimits& limits = {});
+Checked<UnverifiedToken> parse_token(std::string_view text, const TokenLimits& limits = {},
+                                     HeaderMemo* memo = nullptr);
 
 // How one issuer's tokens are judged. Every field has a configuration key.
 struct TokenRules {

@@ -540,6 +540,57 @@ TEST(Token, ClaimedNamesAreEscapedAndShort) {
   EXPECT_EQ(claimed_by(*nameless).subject, "");
 }
 
+std::string kid_seen(const std::string& header, HeaderMemo& memo) {
+  const auto token = parse_token(header_text(header), {}, &memo);
+  return token ? token->kid.value_or("none") : std::string(to_string(token.error().reason));
+}
+
+TEST(Token, AHeaderMemoChangesNoOutcome) {
+  HeaderMemo memo;
+  for (int pass = 0; pass < 2; ++pass) {
+    std::vector<Row> rows = envelope_rows();
+    const std::vector<Row> more = claim_rows();
+    rows.insert(rows.end(), more.begin(), more.end());
+    for (const Row& row : rows) {
+      const auto plain = parse_token(row.token);
+      const auto with_memo = parse_token(row.token, {}, &memo);
+      ASSERT_EQ(with_memo.has_value(), plain.has_value()) << row.name;
+      if (!plain) {
+        EXPECT_EQ(with_memo.error().reason, plain.error().reason) << row.name;
+        continue;
+      }
+      EXPECT_EQ(with_memo->algorithm, plain->algorithm) << row.name;
+      EXPECT_EQ(with_memo->kid, plain->kid) << row.name;
+      EXPECT_EQ(with_memo->type, plain->type) << row.name;
+      EXPECT_EQ(with_memo->claims, plain->claims) << row.name;
+    }
+  }
+}
+
+TEST(Token, AHeaderMemoKnowsExactlyWhatItWasGiven) {
+  HeaderMemo memo;
+  const std::string good_header = R"({"alg":"RS256","kid":"one"})";
+  EXPECT_EQ(memo.find(""), nullptr);
+  EXPECT_EQ(kid_seen(good_header, memo), "one");
+  const std::string encoded = base64url(good_header);
+  EXPECT_NE(memo.find(encoded), nullptr);
+  for (std::size_t i = 0; i < encoded.size(); ++i) {
+    std::string changed = encoded;
+    changed[i] = changed[i] == 'A' ? 'B' : 'A';
+    EXPECT_EQ(memo.find(changed), nullptr);
+    EXPECT_EQ(memo.find(encoded.substr(0, i)), nullptr);
+  }
+  // Neither what was refused nor what was pushed out is known.
+  EXPECT_EQ(kid_seen(R"({"alg":"none"})", memo), "bad_algorithm");
+  EXPECT_EQ(memo.find(base64url(R"({"alg":"none"})")), nullptr);
+  for (int i = 0; i < 8; ++i) {
+    const std::string kid = "k" + std::to_string(i);
+    EXPECT_EQ(kid_seen(R"({"alg":"ES256","kid":")" + kid + "\"}", memo), kid);
+  }
+  EXPECT_EQ(memo.find(encoded), nullptr);
+  EXPECT_EQ(kid_seen(good_header, memo), "one");
+}
+
 TEST(Token, TheEnvelopeCarriesAnyPayload) {
   const auto envelope = parse_envelope(with_payload("not JSON"));
   ASSERT_TRUE(envelope);

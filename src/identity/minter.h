@@ -12,7 +12,7 @@ namespace kubiya::identity {
 
 class Minter {
  public:
-  static PrincipalPtr mint(PrincipalFacts facts) {
+  static PrincipalPtr mint(PrincipalFacts&& facts) {
     return PrincipalPtr(new Principal(std::move(facts)));
   }
 };
