@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <thread>
+#include <utility>
 
 #include "app/application.h"
 #include "app/signals.h"
@@ -44,7 +45,7 @@ std::uint64_t settle_limits() {
 
 // Stops in order unless somebody asks a second time. The steps die with us, and the next start
 // calls their runs interrupted.
-void stop(std::unique_ptr<Application> application, const sigset_t& signals) {
+void stop(std::unique_ptr<Application> application, const sigset_t& signals, int first) {
   std::atomic<bool> stopped{false};
   std::thread stopper([&] {
     application->stop();
@@ -52,9 +53,12 @@ void stop(std::unique_ptr<Application> application, const sigset_t& signals) {
     stopped = true;
   });
   constexpr timespec kLook{0, 20'000'000};
+  // The end of the input is nobody's asking, and it may be noticed before a signal sent earlier.
+  bool asked = first != kInputEnded;
   while (!stopped) {
     const int signal = sigtimedwait(&signals, nullptr, &kLook);
-    if (signal == SIGTERM || signal == SIGINT) end_at_once(signal);
+    if (signal != SIGTERM && signal != SIGINT) continue;
+    if (std::exchange(asked, true)) end_at_once(signal);
   }
   stopper.join();
 }
@@ -84,8 +88,8 @@ int serve(const Config& config, const ServeHooks& hooks) {
                         {"port", (*application)->port()},
                         {"mode", config.issuers.empty() ? "api-key" : "token"}});
   if (hooks.ready) hooks.ready((*application)->port());
+  int signal = 0;
   for (;;) {
-    int signal = 0;
     if (sigwait(&blocked.set(), &signal) != 0) continue;
     if (signal != SIGHUP) break;
     const auto reloaded = (*application)->reload();
@@ -97,7 +101,7 @@ int serve(const Config& config, const ServeHooks& hooks) {
     }
   }
   log::info("stopping");
-  stop(std::move(*application), blocked.set());
+  stop(std::move(*application), blocked.set(), signal);
   log::info("stopped");
   return 0;
 }
