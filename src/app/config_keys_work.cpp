@@ -77,14 +77,14 @@ void add_workflow(std::vector<Key>& t) {
       "workflow.limits.text_bytes", [](D& d) -> auto& { return d.config.workflow.text_bytes; },
       {kKiB, 64 * kMiB}, "Text of a definition."));
   t.push_back(number(
-      "workflow.limits.steps", [](D& d) -> auto& { return d.config.workflow.steps; }, {1, 100'000},
-      "Steps of a definition."));
+      "workflow.limits.steps", [](D& d) -> auto& { return d.config.workflow.steps; },
+      {1, workflow::kMostSteps}, "Steps of a definition."));
   t.push_back(number(
-      "workflow.limits.params", [](D& d) -> auto& { return d.config.workflow.params; }, {0, 10'000},
-      "Parameters of a definition."));
+      "workflow.limits.params", [](D& d) -> auto& { return d.config.workflow.params; },
+      {0, workflow::kMostParams}, "Parameters of a definition."));
   t.push_back(number(
-      "workflow.limits.env", [](D& d) -> auto& { return d.config.workflow.env; }, {0, 10'000},
-      "Variables of a definition or step."));
+      "workflow.limits.env", [](D& d) -> auto& { return d.config.workflow.env; },
+      {0, workflow::kMostEnv}, "Variables of a definition or step."));
   t.push_back(bytes(
       "workflow.limits.value_bytes", [](D& d) -> auto& { return d.config.workflow.value_bytes; },
       {kKiB, 128 * kKiB}, "One parameter or variable."));

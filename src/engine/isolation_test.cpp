@@ -204,6 +204,56 @@ TEST_F(EngineTest, SaysInPlainWordsWhyNothingStarted) {
   }
 }
 
+TEST_F(EngineTest, NamesTheFieldThatGrowsTooLong) {
+  const std::string half = "$(x)" + std::string(70'000, 'x');
+  struct Row {
+    const char* step;
+    const char* reason;
+  };
+  constexpr const char* kTooLong = ": longer than 131072 bytes with its references filled in";
+  for (const Row& row :
+       {Row{"env: [{B: $A$A}], command: 'true'", "env.B"},
+        Row{"dir: $A/$A, command: 'true'", "dir"}, Row{"command: [echo, $A$A]", "command[1]"},
+        Row{"command: 'true', precondition: {condition: $A$A, expected: x}", "preconditions[0]"}}) {
+    const auto done =
+        run("params: {A: x}\nsteps: [{name: a, " + std::string(row.step) + "}]", {{"A", half}});
+    EXPECT_EQ(done.step("a").status, "failed") << row.step;
+    EXPECT_EQ(done.step("a").reason, row.reason + std::string(kTooLong));
+  }
+  const auto whole =
+      run("params: {A: x}\nenv: [{B: $A$A}]\nsteps: [{name: a, command: 'true'}]", {{"A", half}});
+  EXPECT_EQ(whole.run.status, "failed");
+  EXPECT_EQ(whole.run.reason, "env.B" + std::string(kTooLong));
+}
+
+TEST_F(EngineTest, BoundsTheVariablesOfAStepTogether) {
+  std::string env = "params: {A: x}\nsteps:\n  - name: a\n    command: 'true'\n    env:\n";
+  for (int i = 0; i < 30; ++i) env += "      - V" + std::to_string(i) + ": $A\n";
+  const auto done = run(env, {{"A", std::string(100'000, 'x')}});
+  EXPECT_EQ(done.step("a").status, "failed");
+  EXPECT_EQ(done.step("a").reason,
+            "the step's variables are more than 1048576 bytes together; the largest is A");
+}
+
+TEST_F(EngineTest, JudgesAThousandPreconditions) {
+  std::string text = "steps:\n  - name: a\n    command: 'true'\n    preconditions:\n";
+  for (int i = 0; i < 1'000; ++i) text += "      - {condition: x, expected: x}\n";
+  EXPECT_EQ(run(text).step("a").status, "finished");
+}
+
+TEST_F(EngineTest, BoundsTheOutputsOfARunTogether) {
+  options.captured_bytes = 4 * 1024 * 1024;
+  std::string text = "steps:\n";
+  for (int i = 0; i < 3; ++i) {
+    text += "  - {name: s" + std::to_string(i) + ", depends: [], output: O" + std::to_string(i) +
+            ", command: \"head -c 3500000 /dev/zero | tr '\\\\0' x\"}\n";
+  }
+  const auto done = run("type: graph\nmaxActiveSteps: 1\n" + text);
+  EXPECT_EQ(done.step("s1").status, "finished");
+  EXPECT_EQ(done.step("s2").status, "failed");
+  EXPECT_EQ(done.step("s2").reason, "the captured output is over its limit");
+}
+
 TEST_F(EngineTest, RunsScriptsByTheirInterpreter) {
   const auto done = run(R"(
 steps:

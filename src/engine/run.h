@@ -74,10 +74,17 @@ class Run : public std::enable_shared_from_this<Run> {
  private:
   struct Attempt;
   struct StepState;
-  using Verdict = std::function<void(bool met)>;
+  // On preconditions. `fault`: one of them cannot be judged, and why.
+  struct Verdict {
+    bool met = true;
+    std::string fault;
+  };
+  using Judged = std::function<void(const Verdict&)>;
 
   // run.cpp: the course of the run
   void prepare();
+  void check_preconditions();
+  void fail_early(const std::string& reason);
   void advance();
   void settle();
   void record_settled(std::size_t step);
@@ -98,6 +105,9 @@ class Run : public std::enable_shared_from_this<Run> {
   // attempt.cpp: one attempt of one step
   void intent_durable(std::size_t step);
   void launch(std::size_t step);
+  Result<std::unique_ptr<Child>> launch_child(std::size_t position, const workflow::Step& step,
+                                              const Variables& variables);
+  void not_launched(std::size_t step, const std::string& why);
   void output(std::size_t step, Stream stream, std::string_view bytes);
   void capture(std::size_t step, std::string_view bytes);
   void flush(std::size_t step);
@@ -110,9 +120,11 @@ class Run : public std::enable_shared_from_this<Run> {
   // What every process of a step has in its environment.
   workflow::Pairs marks(const std::string& step) const;
   workflow::Pairs visible_outputs(std::size_t step) const;
-  void check(const std::vector<workflow::Precondition>& conditions, std::size_t next, bool met,
-             std::shared_ptr<const Variables> variables, std::unique_ptr<Execution>& place,
-             Verdict verdict);
+  void check(const std::vector<workflow::Precondition>& conditions, std::size_t next,
+             Verdict verdict, std::shared_ptr<const Variables> variables,
+             std::unique_ptr<Execution>& place, Judged judged);
+  Result<> look_at(const workflow::Precondition& condition, const Variables& variables,
+                   Verdict& verdict, std::unique_ptr<Child>& child);
 
   RunHost& host_;
   const std::shared_ptr<Loop> loop_;
@@ -122,6 +134,7 @@ class Run : public std::enable_shared_from_this<Run> {
   workflow::Plan plan_;
   const std::vector<Secret> secrets_;
   std::vector<std::unique_ptr<StepState>> steps_;
+  std::size_t kept_bytes_ = 0;            // of output variables
   std::set<std::size_t> waiting_;         // for a place
   std::unique_ptr<Execution> condition_;  // of the run itself
   Loop::Id deadline_ = 0, handler_deadline_ = 0;
