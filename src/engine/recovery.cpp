@@ -18,7 +18,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kReason = "The server stopped while the run was active.";
+constexpr const char* kActive = "The server stopped while the run was active.";
+constexpr const char* kQueued = "The server stopped before the run began; nothing of it ran.";
 
 // Ours, and closed to others: what steps write there may be secret.
 Result<> make_private_directory(const std::string& path) {
@@ -78,7 +79,8 @@ Result<Descriptor> recover(const EngineOptions& options, store::Database& db,
   store::Runs runs(db);
   const auto left = TRY(runs.unfinished());
   for (const store::RunRow& run : left) {
-    TRY_VOID(runs.interrupt(run.id, unix_ms(clock.wall()), kReason));
+    const bool queued = run.status == to_string(workflow::RunStatus::queued);
+    TRY_VOID(runs.interrupt(run.id, unix_ms(clock.wall()), queued ? kQueued : kActive));
   }
   // Those, and runs whose end was stored but not yet recorded when the server stopped.
   for (const store::RunRow& run : TRY(runs.unaudited())) {

@@ -5,7 +5,6 @@
 
 #include "base/encoding.h"
 #include "base/json.h"
-#include "crypto/digest.h"
 #include "engine/scrub.h"
 #include "workflow/expand.h"
 #include "workflow/plan.h"
@@ -25,20 +24,6 @@ std::string params_json(const StartRun& request, const RunFacts& facts) {
     params[name] = is_secret(request.definition, name) ? "[redacted]" : scrubber.whole(value);
   }
   return to_json(params);
-}
-
-// Length-prefixed, so that no two calls look alike.
-std::string call_digest(const StartRun& request) {
-  std::string text;
-  const auto add = [&text](const std::string& part) {
-    text += std::to_string(part.size()) + ":" + part;
-  };
-  add(request.workflow.name);
-  for (const auto& [name, value] : request.params) {
-    add(name);
-    add(value);
-  }
-  return hex(crypto::view(crypto::sha256(text)));
 }
 
 }  // namespace
@@ -87,7 +72,7 @@ store::RunRow run_row(const RunFacts& facts, const StartRun& request, const std:
   row.status = to_string(workflow::RunStatus::queued);
   row.request_id = request_id;
   row.idempotency_key = request.idempotency_key;
-  if (request.idempotency_key) row.idempotency_digest = call_digest(request);
+  if (request.idempotency_key) row.idempotency_digest = request.idempotency_digest;
   row.created_ms = now_ms;
   return row;
 }

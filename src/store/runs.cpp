@@ -3,6 +3,8 @@
 #include <limits>
 #include <memory>
 
+#include <fmt/format.h>
+
 #include "store/sql.h"
 #include "store/store.h"
 
@@ -75,15 +77,19 @@ std::string select_runs(std::string_view extra, std::string_view rest) {
 }
 
 // Empty when the key is new to this owner.
-Result<std::optional<std::string>> find_same_call(Connection& connection, const RunRow& run) {
+Result<std::optional<std::string>> find_same_call(Connection& connection, std::string_view tenant,
+                                                  std::string_view owner, std::string_view key,
+                                                  std::string_view digest) {
   Statement statement = TRY(query(connection,
                                   "SELECT id, idempotency_digest FROM runs"
                                   " WHERE tenant = ?1 AND owner = ?2 AND idempotency_key = ?3",
-                                  run.tenant, run.owner, run.idempotency_key));
+                                  tenant, owner, key));
   if (!TRY(statement.step())) return std::nullopt;
-  if (statement.text(1) == run.idempotency_digest) return std::optional(statement.text(0));
+  if (statement.text(1) == digest) return std::optional(statement.text(0));
   return fail(Code::conflict,
-              "This idempotency key was used for another call. Use a new key for a new call.");
+              fmt::format("This idempotency key was used for another call, with other arguments "
+                          "(execution {}). Use a new key for a new call.",
+                          statement.text(0)));
 }
 
 Result<> insert_run(Connection& connection, const RunRow& run) {
@@ -111,7 +117,9 @@ Result<> insert_step(Connection& connection, const std::string& run_id, const St
 Result<Runs::Created> create_run(Connection& connection, const RunRow& run,
                                  const std::vector<StepRow>& steps) {
   if (run.idempotency_key) {
-    if (auto earlier = TRY(find_same_call(connection, run))) return Runs::Created{*earlier, true};
+    const auto earlier = TRY(find_same_call(connection, run.tenant, run.owner, *run.idempotency_key,
+                                            run.idempotency_digest));
+    if (earlier) return Runs::Created{*earlier, true};
   }
   TRY_VOID(insert_run(connection, run));
   for (const StepRow& step : steps) TRY_VOID(insert_step(connection, run.id, step));
@@ -143,6 +151,15 @@ Result<> update_step(Connection& connection, const StepRow& step) {
 }
 
 }  // namespace
+
+Result<std::optional<std::string>> Runs::started_before(std::string_view tenant,
+                                                        std::string_view owner,
+                                                        std::string_view key,
+                                                        std::string_view digest) {
+  return read_value(db_, [&](Connection& connection) {
+    return find_same_call(connection, tenant, owner, key, digest);
+  });
+}
 
 void Runs::create(RunRow run, std::vector<StepRow> steps,
                   std::function<void(Result<Created>)> done) {

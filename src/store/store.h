@@ -39,6 +39,10 @@ class Runs {
     bool existed = false;  // an earlier run under the same idempotency key
   };
   // Inserts the run and its steps as queued, in one durable write. Code::conflict when the
+  // The run this owner started under `key`. Code::conflict when that was another call: its digest
+  // differs.
+  Result<std::optional<std::string>> started_before(std::string_view tenant, std::string_view owner,
+                                                    std::string_view key, std::string_view digest);
   // idempotency key was used by this owner for other arguments.
   void create(RunRow run, std::vector<StepRow> steps, std::function<void(Result<Created>)> done);
   // Times of 0 and empty outputs leave what is stored. Code::conflict when the run is unknown

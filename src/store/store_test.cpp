@@ -229,6 +229,11 @@ TEST_F(StoreTest, AnswersARepeatedCallWithTheSameRun) {
 
   run.idempotency_digest = "other";
   EXPECT_EQ(create(run).error().code, Code::conflict);
+
+  EXPECT_EQ(*runs.started_before(run.tenant, run.owner, "k", "d"), "first");
+  EXPECT_EQ(*runs.started_before(run.tenant, run.owner, "new", "d"), std::nullopt);
+  EXPECT_EQ(*runs.started_before(run.tenant, "bob", "k", "d"), std::nullopt);
+  EXPECT_EQ(runs.started_before(run.tenant, run.owner, "k", "other").error().code, Code::conflict);
 }
 
 TEST_F(StoreTest, KeepsIdempotencyKeysOfOwnersAndTenantsApart) {

@@ -3,7 +3,9 @@
 
 #include <fmt/format.h>
 
+#include "base/canonical_json.h"
 #include "base/encoding.h"
+#include "crypto/digest.h"
 #include "tools/families.h"
 #include "tools/follow.h"
 #include "tools/view.h"
@@ -94,8 +96,10 @@ Result<ToolResult> execution_answer(const Services& services, const engine::Star
   if (status == "queued" || status == "running") {
     result.text += "\nIt goes on in the background: get_execution tells how it ended.";
   }
-  if (started.existed)
-    result.text += "\nThis is the execution started earlier under the same idempotency key.";
+  if (started.existed) {
+    result.text += "\nThis is the execution started earlier under the same idempotency key";
+    result.text += failed ? "; a new key starts another." : ".";
+  }
   return result;
 }
 
@@ -115,7 +119,8 @@ Result<std::optional<std::string>> idempotency_key(const Call& call) {
   return key;
 }
 
-Result<engine::StartRun> prepare(const Call& call, const Services& services) {
+// Fills in what runs, with which values.
+Result<> prepare(const Call& call, const Services& services, engine::StartRun& start) {
   const auto name = *find_string(call.arguments, "name");
   auto row = services.workflows.get(call.permit.principal()->facts().tenant, name);
   if (!row && row.error().code == Code::not_found) {
@@ -124,7 +129,7 @@ Result<engine::StartRun> prepare(const Call& call, const Services& services) {
                             printable(name)));
   }
   TRY_VOID(row);
-  auto parsed = workflow::parse(row->text, services.workflow_limits);
+  auto parsed = workflow::parse(row->text, services.workflow_limits, row->name);
   if (!parsed.definition) {
     return fail(Code::invalid, fmt::format("Workflow {} can no longer be run: {}", name,
                                            workflow::describe(parsed.problems)));
@@ -132,12 +137,29 @@ Result<engine::StartRun> prepare(const Call& call, const Services& services) {
   const json::object* params = find_object(call.arguments, "params");
   auto bound =
       TRY(workflow::bind_params(*parsed.definition, params != nullptr ? *params : json::object{}));
-  engine::StartRun start;
   start.workflow = std::move(*row);
   start.definition = std::move(*parsed.definition);
   start.params = std::move(bound);
-  start.idempotency_key = TRY(idempotency_key(call));
-  return start;
+  return {};
+}
+
+// Of what the caller wrote, so that a repeated call is the same whatever became of the workflow.
+std::string call_digest(const Call& call) {
+  const json::object* params = find_object(call.arguments, "params");
+  const json::object written{{"name", *find_string(call.arguments, "name")},
+                             {"params", params != nullptr ? *params : json::object{}}};
+  return hex(crypto::view(crypto::sha256(canonical_json(written))));
+}
+
+Result<std::optional<engine::Started>> started_before(const Call& call, const Services& services,
+                                                      const engine::StartRun& start) {
+  if (!start.idempotency_key) return std::nullopt;
+  const auto& principal = call.permit.principal();
+  const auto run =
+      TRY(services.runs.started_before(principal->facts().tenant, principal->owner(),
+                                       *start.idempotency_key, start.idempotency_digest));
+  if (!run) return std::nullopt;
+  return engine::Started{*run, true};
 }
 
 std::chrono::seconds patience(const Call& call, const Services& services) {
@@ -145,18 +167,25 @@ std::chrono::seconds patience(const Call& call, const Services& services) {
   return wait ? std::min(std::chrono::seconds(*wait), services.wait_max) : services.wait_default;
 }
 
-void execute(const Services& services, std::shared_ptr<const Call> call,
-             const audit::DurableTicket& ticket, Done done) {
-  auto start = prepare(*call, services);
-  if (!start) return done(fail(start.error()));
-  services.backend.start(call->permit, ticket, std::move(*start),
-                         [services, call, done = std::move(done)](Result<engine::Started> started) {
-                           if (!started) return done(fail(started.error()));
-                           follow_run(services, call, started->run_id, patience(*call, services),
-                                      [services, done, started = *started] {
-                                        done(execution_answer(services, started));
-                                      });
-                         });
+void execute(const Services& services, const std::shared_ptr<const Call>& call,
+             const audit::DurableTicket& ticket, const Done& done) {
+  auto key = idempotency_key(*call);
+  if (!key) return done(fail(key.error()));
+  engine::StartRun start;
+  start.idempotency_key = std::move(*key);
+  if (start.idempotency_key) start.idempotency_digest = call_digest(*call);
+  const auto follow = [services, call, done](Result<engine::Started> started) {
+    if (!started) return done(fail(started.error()));
+    follow_run(services, call, started->run_id, patience(*call, services),
+               [services, done, started = *started] { done(execution_answer(services, started)); });
+  };
+  auto earlier = started_before(*call, services, start);
+  if (!earlier) return done(fail(earlier.error()));
+  if (*earlier) return follow(**earlier);
+  if (const auto prepared = prepare(*call, services, start); !prepared) {
+    return done(fail(prepared.error()));
+  }
+  services.backend.start(call->permit, ticket, std::move(start), follow);
 }
 
 void cancel(const Services& services, const std::shared_ptr<const Call>& call,
@@ -286,9 +315,9 @@ Result<> add_execute(Registry& registry, const Services& services) {
   tool.annotations = {.destructive = true, .idempotent = false, .open_world = true};
   return registry.add(
       std::move(tool),
-      Tool::MutateHandler(
-          [services](std::shared_ptr<const Call> call, const audit::DurableTicket& ticket,
-                     Done done) { execute(services, std::move(call), ticket, std::move(done)); }));
+      Tool::MutateHandler([services](std::shared_ptr<const Call> call,
+                                     const audit::DurableTicket& ticket,
+                                     Done done) { execute(services, call, ticket, done); }));
 }
 
 Result<> add_cancel(Registry& registry, const Services& services) {
