@@ -30,6 +30,36 @@ void add_audit(std::vector<Key>& t) {
       "it share a record with a count."));
 }
 
+void add_shares(std::vector<Key>& t) {
+  const auto share = [&t](std::string name, auto at, std::uint64_t most, std::string description) {
+    t.push_back(number(std::move(name), at, {0, most}, std::move(description)));
+  };
+  share(
+      "engine.active_runs_per_tenant",
+      [](D& d) -> auto& { return d.config.engine.active_runs_per_tenant; }, 100'000,
+      "Runs at a time of one tenant. 0: all places but an eighth.");
+  share(
+      "engine.active_runs_per_owner",
+      [](D& d) -> auto& { return d.config.engine.active_runs_per_owner; }, 100'000,
+      "Runs at a time of one person. 0: all places but a quarter.");
+  share(
+      "engine.queued_runs_per_tenant",
+      [](D& d) -> auto& { return d.config.engine.queued_runs_per_tenant; }, 1'000'000,
+      "Queued runs of one tenant. 0: all places but an eighth.");
+  share(
+      "engine.queued_runs_per_owner",
+      [](D& d) -> auto& { return d.config.engine.queued_runs_per_owner; }, 1'000'000,
+      "Queued runs of one person. 0: all places but a quarter.");
+  share(
+      "engine.active_steps_per_tenant",
+      [](D& d) -> auto& { return d.config.engine.active_steps_per_tenant; }, 100'000,
+      "Processes at a time of one tenant. 0: all places but an eighth.");
+  share(
+      "engine.active_steps_per_owner",
+      [](D& d) -> auto& { return d.config.engine.active_steps_per_owner; }, 100'000,
+      "Processes at a time of one person. 0: all places but a quarter.");
+}
+
 void add_engine(std::vector<Key>& t) {
   t.push_back(text(
       "engine.work_directory", [](D& d) -> auto& { return d.config.engine.work_directory; },
@@ -39,14 +69,11 @@ void add_engine(std::vector<Key>& t) {
       "Runs at a time; further ones are queued."));
   t.push_back(number(
       "engine.queued_runs", [](D& d) -> auto& { return d.config.engine.queued_runs; },
-      {0, 1'000'000}, "Queued runs; beyond, calls are refused."));
-  t.push_back(number(
-      "engine.queued_runs_per_owner",
-      [](D& d) -> auto& { return d.config.engine.queued_runs_per_owner; }, {0, 1'000'000},
-      "Queued runs of one person."));
+      {1, 1'000'000}, "Queued runs; beyond, calls are refused."));
   t.push_back(number(
       "engine.active_steps", [](D& d) -> auto& { return d.config.engine.active_steps; },
       {1, 100'000}, "Processes at a time."));
+  add_shares(t);
   t.push_back(bytes(
       "engine.output_bytes", [](D& d) -> auto& { return d.config.engine.output_bytes; }, {0, kGiB},
       "Output kept per step and stream; the rest is counted and dropped."));

@@ -304,7 +304,7 @@ void Run::conclude(std::size_t step, const workflow::AttemptResult& result, std:
     const store::StepRow& row = run.steps_[step]->row;
     run.publish(RunEvent::Kind::step_finished, row.name, row.status, row.reason);
   });
-  if (had_place) host_.free_place();
+  if (had_place) host_.free_place(*this);
   advance();
 }
 

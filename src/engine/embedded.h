@@ -24,6 +24,10 @@ struct EngineOptions {
   std::size_t queued_runs = 1'000;  // beyond: Code::busy
   std::size_t queued_runs_per_owner = 200;
   std::size_t active_steps = 64;
+  // What one tenant or person may hold of these. 0: all but an eighth, all but a quarter.
+  std::size_t active_runs_per_tenant = 0, active_runs_per_owner = 0;
+  std::size_t queued_runs_per_tenant = 0;
+  std::size_t active_steps_per_tenant = 0, active_steps_per_owner = 0;
   std::size_t output_bytes =
       1024 * 1024;  // kept per step and stream; the rest is counted and dropped
   std::size_t captured_bytes = 1024 * 1024;      // of an `output:` variable; more fails the step

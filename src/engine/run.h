@@ -39,7 +39,7 @@ class RunHost {
   virtual ~RunHost() = default;
   // Calls run.start(step, attempt) when one of the engine's places for steps is free.
   virtual void want_place(Run& run, std::size_t step, int attempt) = 0;
-  virtual void free_place() = 0;
+  virtual void free_place(Run& run) = 0;
   virtual void publish(const RunEvent& event) = 0;
   // The run is final; its last event comes after this.
   virtual void finished(Run& run) = 0;
