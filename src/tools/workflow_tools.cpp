@@ -86,7 +86,7 @@ Result<ToolResult> get(const Call& call, const Services& services) {
   out["definition"] = row->text;
   out["created_by"] = row->created_by;
   out["created_at"] = time_value(row->created_ms);
-  const auto parsed = workflow::parse(row->text, services.workflow_limits);
+  const auto parsed = workflow::parse(row->text, services.workflow_limits, row->name);
   if (parsed.definition) out["params_schema"] = workflow::params_schema(*parsed.definition);
   ToolResult result;
   result.structured = to_json(out);
