@@ -79,13 +79,13 @@ store::RunRow run_row(const RunFacts& facts, const StartRun& request, const std:
 
 RunEvent final_event(const store::RunRow& run, const std::vector<store::StepRow>& steps) {
   RunEvent event{RunEvent::Kind::run_finished, run.id, "", run.status, run.reason, 0, 0};
-  event.steps_total = static_cast<int>(steps.size());
-  event.steps_done =
-      static_cast<int>(std::count_if(steps.begin(), steps.end(), [](const auto& step) {
-        const auto status = workflow::step_status(step.status);
-        return status && *status != workflow::StepStatus::not_started &&
-               *status != workflow::StepStatus::running;
-      }));
+  for (const store::StepRow& step : steps) {
+    if (workflow::is_handler_name(step.name)) continue;
+    const auto status = workflow::step_status(step.status);
+    ++event.steps_total;
+    event.steps_done += status && *status != workflow::StepStatus::not_started &&
+                        *status != workflow::StepStatus::running;
+  }
   return event;
 }
 
