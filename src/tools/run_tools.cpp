@@ -18,6 +18,8 @@ using policy::Effect;
 
 constexpr std::string_view kExecutionId =
     R"("execution_id":{"type":"string","minLength":1,"maxLength":64,"description":"As returned by execute_workflow"})";
+constexpr std::string_view kAfter =
+    R"("after":{"type":"string","maxLength":40,"description":"Continue there: `next` of the answer before"})";
 constexpr std::string_view kSummary =
     R"("execution_id":{"type":"string"},"workflow":{"type":"string"},)"
     R"("status":{"enum":["queued","running","finished","failed","canceled","partial_success","interrupted"]},)"
@@ -26,9 +28,16 @@ constexpr std::string_view kSummary =
 constexpr std::string_view kRun =
     R"("digest":{"type":"string"},"outputs":{"type":"object"},"steps":{"type":"array","items":{"type":"object",)"
     R"("properties":{"name":{"type":"string"},"status":{"type":"string"},"attempt":{"type":"integer"},)"
-    R"("exit_code":{"type":"integer"},"reason":{"type":"string"},"output":{"type":"string"},)"
+    R"("exit_code":{"type":"integer"},"reason":{"type":"string"},"output":{"type":"string"},"output_truncated":{"type":"boolean"},)"
     R"("started_at":{"type":["string","null"]},"finished_at":{"type":["string","null"]}},)"
-    R"("required":["name","status","attempt"]}})";
+    R"("required":["name","status","attempt"]}},)"
+    R"("truncated":{"type":"boolean","description":"Steps or parts of outputs were left out: `after` = `next` shows further steps, get_execution_logs the whole output of a step"},)"
+    R"("truncated_outputs":{"type":"array","items":{"type":"string"}},"next":{"type":"string"})";
+constexpr std::string_view kTruncated =
+    R"("truncated":{"type":"boolean","description":"More can be read now, with `next`"})";
+
+constexpr const char* kBadCursor = "after must be `next` of an earlier answer";
+constexpr std::string_view kMore = "\nThere is more: call again with `next` of this answer.";
 
 std::string object_schema(std::string_view properties, std::string_view required) {
   return fmt::format(
@@ -38,7 +47,7 @@ std::string object_schema(std::string_view properties, std::string_view required
 
 std::string run_schema(std::string_view more = "") {
   return object_schema(fmt::format("{},{}{}", kSummary, kRun, more),
-                       R"("execution_id","workflow","status","steps","outputs")");
+                       R"("execution_id","workflow","status","steps","outputs","truncated")");
 }
 
 Result<store::RunRow> visible_run(const Call& call, const Services& services) {
@@ -67,11 +76,11 @@ struct Shown {
   }
 };
 
-Result<Shown> show(const Services& services, const std::string& run_id) {
+Result<Shown> show(const Services& services, const std::string& run_id, std::size_t first = 0) {
   Shown shown;
   shown.run = TRY(services.runs.get(run_id));
   const auto steps = TRY(services.runs.steps(run_id));
-  shown.view = run_view(shown.run, steps);
+  shown.view = run_view(shown.run, steps, first);
   shown.text = run_sentence(shown.run, steps);
   return shown;
 }
@@ -208,7 +217,9 @@ void cancel(const Services& services, const std::shared_ptr<const Call>& call,
 
 Result<ToolResult> get(const Call& call, const Services& services) {
   const auto run = TRY(visible_run(call, services));
-  return TRY(show(services, run.id)).result();
+  const auto after = parse_cursor(find_string(call.arguments, "after").value_or("0"));
+  if (!after) return fail(Code::invalid, kBadCursor);
+  return TRY(show(services, run.id, static_cast<std::size_t>(after->id))).result();
 }
 
 Result<ToolResult> list(const Call& call, const Services& services) {
@@ -220,21 +231,17 @@ Result<ToolResult> list(const Call& call, const Services& services) {
     filter.workflow = std::string(*name);
   if (const auto status = find_string(call.arguments, "status"))
     filter.status = std::string(*status);
-  const auto limit = static_cast<int>(find_int(call.arguments, "limit").value_or(50));
-  filter.limit = limit + 1;
+  filter.limit = page_of(find_int(call.arguments, "limit").value_or(50));
   if (const auto before = find_string(call.arguments, "before")) {
     const auto anchor = services.runs.get_visible(*before, filter.tenant, filter.owner);
     if (!anchor) return fail(Code::invalid, "before must be an execution of yours");
     filter.before_ms = anchor->created_ms;
     filter.before_id = anchor->id;
   }
-  auto runs = TRY(services.runs.list(filter));
+  const auto [runs, more] = TRY(services.runs.list(filter));
   ToolResult result;
-  json::object out;
-  if (runs.size() > static_cast<std::size_t>(limit)) {
-    runs.pop_back();
-    out["next"] = runs.back().id;
-  }
+  json::object out{{"truncated", more}};
+  if (more) out["next"] = runs.back().id;
   json::array executions;
   result.text =
       runs.empty() ? "There are no executions." : fmt::format("{} executions:", runs.size());
@@ -242,6 +249,7 @@ Result<ToolResult> list(const Call& call, const Services& services) {
     executions.push_back(run_summary(run));
     result.text += fmt::format("\n- {} {}: {}", run.id, run.workflow, run.status);
   }
+  if (more) result.text += kMore;
   out["executions"] = std::move(executions);
   result.structured = to_json(out);
   return result;
@@ -251,12 +259,13 @@ Result<ToolResult> logs(const Call& call, const Services& services) {
   const auto run = TRY(visible_run(call, services));
   std::optional<std::string> step;
   if (const auto name = find_string(call.arguments, "step")) step = std::string(*name);
-  const auto after = find_int(call.arguments, "after").value_or(0);
-  const auto limit = static_cast<int>(find_int(call.arguments, "limit").value_or(500));
-  const auto rows = TRY(services.runs.logs(run.id, step, after, limit));
+  const auto after = parse_cursor(find_string(call.arguments, "after").value_or("0"));
+  if (!after) return fail(Code::invalid, kBadCursor);
+  const auto page = TRY(services.runs.logs(
+      run.id, step, *after, page_of(find_int(call.arguments, "limit").value_or(500))));
   ToolResult result;
   json::array entries;
-  for (const auto& row : rows) {
+  for (const auto& row : page.rows) {
     entries.push_back({{"step", row.step},
                        {"attempt", row.attempt},
                        {"stream", row.stream},
@@ -265,11 +274,13 @@ Result<ToolResult> logs(const Call& call, const Services& services) {
     result.text += row.text;
     if (!row.text.empty() && row.text.back() != '\n') result.text += '\n';
   }
-  if (rows.empty()) result.text = "There is no output yet.";
+  if (page.rows.empty()) result.text = "There is no output yet.";
+  if (page.more) result.text += kMore;
   result.structured = to_json(json::object{{"execution_id", run.id},
                                            {"status", run.status},
                                            {"entries", std::move(entries)},
-                                           {"next", rows.empty() ? after : rows.back().id}});
+                                           {"truncated", page.more},
+                                           {"next", cursor_text(page.next)}});
   return result;
 }
 
@@ -339,11 +350,14 @@ Result<> add_cancel(Registry& registry, const Services& services) {
 
 Result<> add_run_tools(Registry& registry, const Services& services) {
   TRY_VOID(add_execute(registry, services));
-  TRY_VOID(add_read(registry, services,
-                    spec("get_execution", {"read"}, Effect::reads, "Get an execution",
-                         "Shows how one of your executions stands: status, steps, outputs.",
-                         object_schema(kExecutionId, R"("execution_id")"), run_schema()),
-                    get));
+  TRY_VOID(add_read(
+      registry, services,
+      spec("get_execution", {"read"}, Effect::reads, "Get an execution",
+           "Shows how one of your executions stands: status, steps, outputs. Long "
+           "ones come in parts: `truncated` says so.",
+           object_schema(fmt::format(R"({},{})", kExecutionId, kAfter), R"("execution_id")"),
+           run_schema()),
+      get));
   TRY_VOID(add_read(
       registry, services,
       spec(
@@ -357,28 +371,28 @@ Result<> add_run_tools(Registry& registry, const Services& services) {
               ""),
           object_schema(
               fmt::format(
-                  R"("executions":{{"type":"array","items":{}}},"next":{{"type":"string"}})",
-                  object_schema(kSummary, R"("execution_id","workflow","status")")),
-              R"("executions")")),
+                  R"("executions":{{"type":"array","items":{}}},"next":{{"type":"string"}},{})",
+                  object_schema(kSummary, R"("execution_id","workflow","status")"), kTruncated),
+              R"("executions","truncated")")),
       list));
   TRY_VOID(add_read(
       registry, services,
       spec(
           "get_execution_logs", {"read"}, Effect::reads, "Get the logs of an execution",
-          "Shows what the steps of one of your executions printed. Call again with `after` = "
-          "`next` to follow.",
+          "Shows what the steps of one of your executions printed, up to 64 KiB at a time. Call "
+          "again with `after` = `next` to follow.",
           object_schema(
               fmt::format(
-                  R"({},"step":{{"type":"string","maxLength":64}},"after":{{"type":"integer","minimum":0,"maximum":9007199254740991}},)"
-                  R"("limit":{{"type":"integer","minimum":1,"maximum":1000}})",
-                  kExecutionId),
+                  R"({},"step":{{"type":"string","maxLength":64}},{},)"
+                  R"("limit":{{"type":"integer","minimum":1,"maximum":1000,"description":"At most this many entries, by default 500"}})",
+                  kExecutionId, kAfter),
               R"("execution_id")"),
           object_schema(
-              R"("execution_id":{"type":"string"},"status":{"type":"string"},"next":{"type":"integer"},)"
+              R"("execution_id":{"type":"string"},"status":{"type":"string"},"next":{"type":"string"},"truncated":{"type":"boolean","description":"More can be read now, with `next`"},)"
               R"("entries":{"type":"array","items":{"type":"object","properties":{"step":{"type":"string"},)"
               R"("attempt":{"type":"integer"},"stream":{"enum":["stdout","stderr","system"]},)"
               R"("time":{"type":["string","null"]},"text":{"type":"string"}},"required":["step","stream","text"]}})",
-              R"("execution_id","entries","next")")),
+              R"("execution_id","entries","next","truncated")")),
       logs));
   return add_cancel(registry, services);
 }

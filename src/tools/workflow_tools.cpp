@@ -60,13 +60,10 @@ ToolResult stored(const store::WorkflowRow& row, std::string_view what) {
 Result<ToolResult> list(const Call& call, const Services& services) {
   const auto limit = find_int(call.arguments, "limit").value_or(100);
   const auto after = find_string(call.arguments, "after").value_or("");
-  auto rows = TRY(services.workflows.list(tenant_of(call), after, static_cast<int>(limit) + 1));
+  const auto [rows, more] = TRY(services.workflows.list(tenant_of(call), after, page_of(limit)));
   ToolResult result;
-  json::object out;
-  if (rows.size() > static_cast<std::size_t>(limit)) {
-    rows.pop_back();
-    out["next"] = rows.back().name;
-  }
+  json::object out{{"truncated", more}};
+  if (more) out["next"] = rows.back().name;
   json::array workflows;
   result.text =
       rows.empty() ? "There are no workflows yet." : fmt::format("{} workflows:", rows.size());
@@ -74,6 +71,7 @@ Result<ToolResult> list(const Call& call, const Services& services) {
     workflows.push_back(workflow_summary(row));
     result.text += fmt::format("\n- {}: {}", row.name, row.description);
   }
+  if (more) result.text += "\nThere are more: call again with `after` = `next` of this answer.";
   out["workflows"] = std::move(workflows);
   result.structured = to_json(out);
   return result;
@@ -200,9 +198,11 @@ Result<> add_workflow_tools(Registry& registry, const Services& services) {
               R"("after":{"type":"string","maxLength":40,"description":"Continue behind this name: `next` of the page before"})",
               ""),
           object_schema(
-              fmt::format(R"("workflows":{{"type":"array","items":{}}},"next":{{"type":"string"}})",
-                          summary),
-              R"("workflows")")),
+              fmt::format(
+                  R"("workflows":{{"type":"array","items":{}}},"next":{{"type":"string"}},)"
+                  R"("truncated":{{"type":"boolean","description":"More can be read now, with `next`"}})",
+                  summary),
+              R"("workflows","truncated")")),
       list));
   TRY_VOID(add_read(
       registry, services,
