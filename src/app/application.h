@@ -19,6 +19,7 @@ namespace kubiya::app {
 struct ServeHooks {
   std::function<void(std::uint16_t port)> ready;        // listening
   std::function<Result<>(tools::Registry&)> add_tools;  // tools of an embedding application
+  bool owns_process = false;  // no other code of this process has children
 };
 
 class Application {

@@ -10,7 +10,9 @@ int run_serve(const Installation& where) {
     complain(config.error());
     return kUsage;
   }
-  return serve(*config);
+  ServeHooks hooks;
+  hooks.owns_process = true;
+  return serve(*config, hooks);
 }
 
 }  // namespace kubiya::app::cli

@@ -89,6 +89,20 @@ void add_engine(std::vector<Key>& t) {
   t.push_back(duration(
       "engine.step_timeout_max", [](D& d) -> auto& { return d.config.engine.step_timeout_max; },
       {kSecond, 366 * kDay}, "Longest life of a step."));
+  t.push_back(number(
+      "engine.step_open_files",
+      [](D& d) -> auto& { return d.config.engine.step_limits.open_files; }, {0, 1'048'576},
+      "Open files of one process of a step. 0: as the server's own limit."));
+  t.push_back(bytes(
+      "engine.step_file_bytes",
+      [](D& d) -> auto& { return d.config.engine.step_limits.file_bytes; }, {0, 1'024 * kGiB},
+      "Largest file that a process of a step can write. 0: as the server's own limit."));
+  t.push_back(number(
+      "engine.step_processes", [](D& d) -> auto& { return d.config.engine.step_limits.processes; },
+      {0, 4'194'304},
+      "Processes of the server's user, the server's threads included, beyond which a step can "
+      "start "
+      "none. 0: as the server's own limit."));
 }
 
 void add_workflow(std::vector<Key>& t) {

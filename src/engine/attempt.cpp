@@ -162,30 +162,40 @@ void Run::check(const std::vector<workflow::Precondition>& conditions, std::size
           std::move(judged));
   };
   place = std::make_unique<Execution>(
-      *loop_, std::move(child),
+      *loop_, host_.sweeper, std::move(child),
       Execution::Limits{kConditionTimeout, host_.options.kill_grace, host_.options.drain_pipes},
       marks(variables->find("DAG_RUN_STEP_NAME").value_or("")),
       Execution::Listener{[](Stream, std::string_view) {}, ended});
 }
 
-Result<std::unique_ptr<Child>> Run::launch_child(std::size_t position, const workflow::Step& step,
-                                                 const Variables& variables) {
-  const Launchable ready = TRY(launchable(facts_, step, position, variables));
-  if (ready.script) TRY_VOID(write_script(script_path(facts_, position), *ready.script));
-  return host_.launcher.launch(ready.request);
+// The loop does not wait for the disk, which may take its time with a long script.
+void Run::launch(std::size_t step) {
+  auto ready = launchable(facts_, plan_.step(step), step, *steps_[step]->attempt->variables);
+  if (!ready) return not_launched(step, ready.error().message);
+  if (!ready->script) return launch_child(step, ready->request);
+  const auto written =
+      on_loop([step, request = std::move(ready->request)](Run& run, const Result<>& result) {
+        if (!run.plan_.may_run(step))
+          return run.conclude(step, {Kind::canceled, 0, {}}, "canceled");
+        if (!result) return run.not_launched(step, result.error().message);
+        run.launch_child(step, request);
+      });
+  host_.worker.add([written, path = script_path(facts_, step), text = std::move(*ready->script)] {
+    written(write_script(path, text));
+  });
 }
 
-void Run::launch(std::size_t step) {
+void Run::launch_child(std::size_t step, const LaunchRequest& request) {
   StepState& state = *steps_[step];
   const workflow::Step& what = plan_.step(step);
-  auto child = launch_child(step, what, *state.attempt->variables);
+  auto child = host_.launcher.launch(request);
   if (!child) return not_launched(step, child.error().message);
   state.row.pid = (*child)->pid();
   save_step(step, [](Run& run, const Result<>& saved) {
     if (!saved) run.storage_failed(saved.error());
   });
   state.attempt->execution = std::make_unique<Execution>(
-      *loop_, std::move(*child),
+      *loop_, host_.sweeper, std::move(*child),
       Execution::Limits{timeout_of(what, host_.options.step_timeout_max), host_.options.kill_grace,
                         host_.options.drain_pipes},
       marks(what.name),

@@ -15,6 +15,7 @@
 #include "engine/recovery.h"
 #include "engine/run.h"
 #include "engine/run_row.h"
+#include "engine/server_mark.h"
 #include "engine/shares.h"
 #include "engine/watchers.h"
 
@@ -59,6 +60,7 @@ class EmbeddedEngine final : public Embedded, public RunHost {
   EmbeddedEngine(const EngineOptions& o, store::Database& db, audit::Journal& j, Launcher& l,
                  const Clock& c)
       : RunHost(o, db, j, l, c),
+        mark_(child_mark(o.installation_id, this_server())),
         waiting_(o.queued_runs, o.queued_runs_per_tenant, o.queued_runs_per_owner),
         active_(o.active_runs, o.active_runs_per_tenant, o.active_runs_per_owner),
         running_steps_(o.active_steps, o.active_steps_per_tenant, o.active_steps_per_owner) {}
@@ -85,7 +87,7 @@ class EmbeddedEngine final : public Embedded, public RunHost {
     RunFacts facts;
     facts.run_id = uuid_v7(unix_ms(clock.wall()));
     facts.workflow = request.workflow.name;
-    facts.installation_id = options.installation_id;
+    facts.mark = mark_;
     facts.directory = options.work_directory + "/" + facts.run_id;
     facts.principal = permit.principal();
     auto row = run_row(facts, request, ticket.request_id(), unix_ms(clock.wall()));
@@ -288,6 +290,7 @@ class EmbeddedEngine final : public Embedded, public RunHost {
   bool draining_ = false;
 
   std::unordered_map<std::string, RunPtr> runs_;
+  const std::string mark_;
   FairQueue<RunPtr> queue_;
   FairQueue<WaitingStep> steps_;
   std::set<std::string> begun_ids_;

@@ -169,7 +169,7 @@ void Variables::set_own(const RunFacts& run, const std::string& step) {
   set("KUBIYA_ISSUER", who.issuer);
   set("KUBIYA_TENANT", who.tenant);
   set("KUBIYA_RUN_ID", run.run_id);
-  set("KUBIYA_INSTALLATION", run.installation_id);
+  set("KUBIYA_INSTALLATION", run.mark);
   set("DAG_NAME", run.workflow);
   set("DAG_RUN_ID", run.run_id);
   set("DAG_RUN_STEP_NAME", step);

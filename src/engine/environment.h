@@ -24,7 +24,7 @@ inline constexpr std::size_t kLargestEnvironment = 1024 * 1024;
 struct RunFacts {
   std::string run_id;
   std::string workflow;
-  std::string installation_id;
+  std::string mark;       // KUBIYA_INSTALLATION of its processes
   std::string directory;  // the run's private one
   PrincipalPtr principal;
 };

@@ -10,6 +10,7 @@
 #include <filesystem>
 
 #include "base/log.h"
+#include "engine/server_mark.h"
 #include "engine/worker.h"
 #include "workflow/plan.h"
 
@@ -75,7 +76,10 @@ Result<Descriptor> recover(const EngineOptions& options, store::Database& db,
                            audit::Journal& journal, const Clock& clock) {
   TRY_VOID(make_private_directory(options.work_directory));
   Descriptor lock = TRY(lock_directory(options.work_directory));
-  const std::size_t killed = kill_leftovers(options.installation_id);
+  const ServerIdentity now = this_server();
+  const auto before = noted_server(options.work_directory);
+  const std::size_t killed = before ? kill_leftovers(options.installation_id, *before, now) : 0;
+  TRY_VOID(note_server(options.work_directory, now));
   store::Runs runs(db);
   const auto left = TRY(runs.unfinished());
   for (const store::RunRow& run : left) {

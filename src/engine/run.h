@@ -22,6 +22,7 @@
 #include "engine/execution.h"
 #include "engine/loop.h"
 #include "engine/scrub.h"
+#include "engine/sweeper.h"
 #include "engine/worker.h"
 #include "store/store.h"
 #include "workflow/plan.h"
@@ -52,6 +53,7 @@ class RunHost {
   // Shared with callbacks of the store, which may come after the engine's end.
   const std::shared_ptr<Loop> loop = std::make_shared<Loop>();
   Worker worker;
+  Sweeper sweeper{launcher};
 };
 
 class Run : public std::enable_shared_from_this<Run> {
@@ -105,8 +107,7 @@ class Run : public std::enable_shared_from_this<Run> {
   // attempt.cpp: one attempt of one step
   void intent_durable(std::size_t step);
   void launch(std::size_t step);
-  Result<std::unique_ptr<Child>> launch_child(std::size_t position, const workflow::Step& step,
-                                              const Variables& variables);
+  void launch_child(std::size_t step, const LaunchRequest& request);
   void not_launched(std::size_t step, const std::string& why);
   void output(std::size_t step, Stream stream, std::string_view bytes);
   void capture(std::size_t step, std::string_view bytes);

@@ -206,9 +206,8 @@ class EngineTest : public testing::Test {
 
   std::size_t directories() const {
     std::size_t count = 0;
-    for ([[maybe_unused]] const auto& entry :
-         std::filesystem::directory_iterator(options.work_directory)) {
-      ++count;
+    for (const auto& entry : std::filesystem::directory_iterator(options.work_directory)) {
+      count += entry.is_directory() ? 1 : 0;
     }
     return count;
   }

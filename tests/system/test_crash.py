@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import sqlite3
 import tempfile
 import threading
@@ -12,7 +13,7 @@ import time
 import unittest
 import uuid
 
-from harness import CANARY, Issuer, Server
+from harness import CANARY, Issuer, Server, until
 
 KILLS = int(os.environ.get("KUBIYA_KILLS", "200"))
 NOT_TAKEN = (429, "no server")
@@ -126,6 +127,62 @@ class Crash(unittest.TestCase):
                 if record.get("kind") == kind and operation in (None, record.get("operation")):
                     found.add(record.get("run_id") or record.get("request_id"))
         return found
+
+
+class Leftovers(unittest.TestCase):
+    def setUp(self):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="kubiya-left-"))
+        flows = self.dir / "flows"
+        flows.mkdir()
+        # A process that leaves its step's group, session and parent, and stays.
+        self.pid = self.dir / "pid"
+        (flows / "stay.json").write_text(json.dumps({"name": "stay", "steps": [{"name": "s", "script": (
+            f"(setsid sh -c 'echo $$ > {self.pid}.new; mv {self.pid}.new {self.pid}; exec sleep 1000' &)\n"
+            f"while [ ! -e {self.dir}/gate ]; do sleep 0.02; done\n")}]}))
+        self.issuer = Issuer()
+        self.server = Server(self.issuer, workflows=flows, data=str(self.dir / "data"))
+        self.token = self.issuer.token(self.server.audience)
+        for close in (lambda: shutil.rmtree(self.dir), self.issuer.close, self.server.close):
+            self.addCleanup(close)
+        self.run_id = self.server.ok(self.token, "execute_workflow", name="stay", wait=0)["execution_id"]
+        self.left = int(until(lambda: self.pid.exists() and self.pid.read_text()))
+
+    def runs(self):
+        state = pathlib.Path(f"/proc/{self.left}/stat")
+        try:
+            return state.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+        except FileNotFoundError:
+            return False
+
+    def test_the_next_server_ends_what_a_killed_one_left(self):
+        self.server.kill()
+        self.assertTrue(self.runs(), "nobody else ended it")
+        self.server.start()
+        until(lambda: not self.runs())
+
+    def test_a_copy_of_the_data_directory_ends_nothing_of_the_original(self):
+        shutil.copytree(self.dir / "data", self.dir / "copy")
+        copy = Server(self.issuer, data=str(self.dir / "copy"))
+        self.addCleanup(copy.close)
+        self.assertTrue(self.runs())
+        self.assertEqual(copy.ok(self.issuer.token(copy.audience), "get_execution", execution_id=self.run_id)["status"], "interrupted")
+        self.assertIn("copy of one that another server uses", copy.log.read_text())
+        (self.dir / "gate").touch()
+        until(lambda: self.server.ok(self.token, "get_execution", execution_id=self.run_id)["status"] == "finished")
+        until(lambda: not self.runs())
+        # The original's process is another one now; what its new steps leave is still not the copy's.
+        self.server.kill()
+        self.server.start()
+        (self.dir / "gate").unlink()
+        self.pid.unlink()
+        self.server.ok(self.token, "execute_workflow", name="stay", wait=0)
+        self.left = int(until(lambda: self.pid.exists() and self.pid.read_text()))
+        copy.kill()
+        shutil.rmtree(self.dir / "copy" / "work")
+        shutil.copytree(self.dir / "data" / "work", self.dir / "copy" / "work")
+        copy.start()
+        self.assertTrue(self.runs())
+        (self.dir / "gate").touch()
 
 
 if __name__ == "__main__":
