@@ -47,7 +47,10 @@ class ProcessChild final : public Child {
         pidfd_(std::move(pidfd)),
         out_(std::move(out)),
         err_(std::move(err)) {}
-  ~ProcessChild() override { disown(); }
+  ~ProcessChild() override {
+    const std::lock_guard lock(owned_->mutex);
+    if (!reaped_) owned_->pids.erase(pid_);
+  }
 
   int pid() const override { return pid_; }
   int pidfd() const override { return pidfd_.get(); }
@@ -62,23 +65,19 @@ class ProcessChild final : public Child {
   bool is_group_alive() const override { return !reaped_ && has_live_member(pid_); }
 
   Result<Exit> reap() override {
+    const std::lock_guard lock(owned_->mutex);  // the number is free for a new child afterwards
     siginfo_t info{};
     if (::waitid(kByPidfd, static_cast<id_t>(pidfd_.get()), &info, WEXITED | WNOHANG) != 0) {
       return fail(Code::internal, "The process was lost.", std::strerror(errno));
     }
     if (info.si_pid == 0) return fail(Code::internal, "The process is still running.");
     reaped_ = true;
-    disown();
+    owned_->pids.erase(pid_);
     if (info.si_code == CLD_EXITED) return Exit{info.si_status, false};
     return Exit{128 + info.si_status, true};
   }
 
  private:
-  void disown() {
-    const std::lock_guard lock(owned_->mutex);
-    owned_->pids.erase(pid_);
-  }
-
   const std::shared_ptr<Owned> owned_;
   const int pid_;
   std::atomic<bool> reaped_ = false;

@@ -93,7 +93,8 @@ Result<ToolResult> get(const Call& call, const Services& services) {
 }
 
 Result<ToolResult> validate(const Call& call, const Services& services) {
-  const auto parsed = workflow::parse(definition_text(call.arguments), services.workflow_limits);
+  const auto parsed = workflow::parse(definition_text(call.arguments), services.workflow_limits,
+                                      find_string(call.arguments, "name").value_or(""));
   ToolResult result;
   json::array problems;
   for (const auto& problem : parsed.problems) {
@@ -223,7 +224,7 @@ Result<> add_workflow_tools(Registry& registry, const Services& services) {
       spec(
           "validate_workflow", {"read"}, Effect::reads, "Validate a workflow definition",
           "Checks a definition without storing it and lists every problem with the field it is in.",
-          object_schema(kDefinition, R"("definition")"),
+          object_schema(fmt::format("{},{}", kName, kDefinition), R"("definition")"),
           object_schema(
               fmt::format(R"("valid":{{"type":"boolean"}},{},"name":{{"type":"string"}},)"
                           R"("steps":{{"type":"integer"}},"params_schema":{{"type":"object"}})",

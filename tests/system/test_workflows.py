@@ -199,6 +199,9 @@ class Features(unittest.TestCase):
         name = create("steps: [{name: s, command: 'echo $DAG_NAME'}]")
         self.assertEqual(said(execute(name)["structuredContent"]["execution_id"], "s"), name + "\n")
         self.assertNotIn("name:", server.ok(ada, "get_workflow", name=name)["definition"].split("steps")[0])
+        for more, valid in (({"name": "given"}, True), ({}, False)):
+            checked = server.ok(ada, "validate_workflow", definition="steps: [{name: s, command: echo}]", **more)
+            self.assertEqual(checked["valid"], valid)
         self.assertIn("name is missing", refused("create_workflow", definition="steps: [{name: s, command: echo}]"))
         self.assertIn("names itself b", refused("create_workflow", name="a", definition="name: b\nsteps: [{name: s, command: echo}]"))
 
@@ -356,6 +359,26 @@ class Keys(unittest.TestCase):
         self.assertIn("engine.queued_runs is 3", call("eve", "k0")[2]["error"]["message"])
         self.assertEqual([call("ada", key)[2]["result"]["structuredContent"]["execution_id"] for key in keys], runs)
         gate.touch()
+
+
+    def test_a_run_that_was_queued_at_a_crash_is_neither_lost_nor_doubled(self):
+        own = Server(issuer, env={"KUBIYA_ENGINE_ACTIVE_RUNS": "1"})
+        self.addCleanup(own.close)
+        who, ledger, gate = issuer.token(own.audience), place / "ledger", place / "never"
+        name = create(json.dumps({"params": {"GATE": str(gate)}, "steps": [{"name": "s", "script": f"echo $DAG_RUN_ID >> {ledger}\n{WAIT}"}]}),
+                      own, who=who)
+        call = lambda key: own.call(who, "execute_workflow", name=name, wait=0, idempotency_key=key)[2]["result"]
+        runs = [call(key)["structuredContent"]["execution_id"] for key in ("runs", "waits")]
+        until(lambda: ledger.exists() and ledger.read_text().split() == runs[:1])
+        own.kill()
+        own.start()
+        again = [call(key) for key in ("runs", "waits")]
+        self.assertEqual([r["structuredContent"]["execution_id"] for r in again], runs)
+        self.assertEqual([(r["isError"], r["structuredContent"]["status"], r["structuredContent"]["reason"]) for r in again],
+                         [(True, "interrupted", "The server stopped while the run was active."),
+                          (True, "interrupted", "The server stopped before the run began; nothing of it ran.")])
+        self.assertIn("a new key starts another", again[1]["content"][0]["text"])
+        self.assertEqual(ledger.read_text().split(), runs[:1], "nothing ran again")
 
 
 if __name__ == "__main__":
