@@ -149,7 +149,7 @@ class PaperLauncher final : public Launcher {
     const std::lock_guard lock(mutex_);
     launched_.push_back(request.argv.back());
     auto child = std::make_unique<Paper>(static_cast<int>(launched_.size()));
-    ends_.push_back(child->exit_event());
+    ends_.emplace_back(::dup(child->exit_event()));  // it may be closed while we write
     return child;
   }
 
@@ -160,7 +160,7 @@ class PaperLauncher final : public Launcher {
   void end(std::size_t number) {
     const std::lock_guard lock(mutex_);
     const std::uint64_t one = 1;
-    ASSERT_EQ(::write(ends_.at(number), &one, sizeof one), static_cast<ssize_t>(sizeof one));
+    ASSERT_EQ(::write(ends_.at(number).get(), &one, sizeof one), static_cast<ssize_t>(sizeof one));
   }
 
  private:
@@ -189,7 +189,7 @@ class PaperLauncher final : public Launcher {
 
   mutable std::mutex mutex_;
   std::vector<std::string> launched_;
-  std::vector<int> ends_;
+  std::vector<Descriptor> ends_;
 };
 
 class SchedulingTest : public EngineTest {
