@@ -207,12 +207,23 @@ bool is_reference(std::string_view value) {
   return value.starts_with("${file:") && value.ends_with('}');
 }
 
-Result<> check_private(const std::string& path, bool allow, std::string_view what) {
+// What the value of a setting is: where it stands, which key it is of, what is wrong with it.
+tl::unexpected<Error> refuse(const Setting& setting, const std::string& why) {
+  return fail(Code::invalid, setting.where + ": " + setting.key->name + ": " + why);
+}
+
+bool holds_secret(const Setting& setting) {
+  const Key& key = *setting.key;
+  return key.shape == Key::Shape::secret &&
+         (!key.if_secret || key.if_secret(setting.values.front()));
+}
+
+Result<> check_private(const std::string& path, bool allow) {
   if (!TRY(open_to_others(path))) return {};
   if (!allow) {
-    return fail(Code::invalid, path + ": " + std::string(what) +
-                                   " and others can read it; run chmod 600, or set "
-                                   "allow_readable_files");
+    return fail(Code::invalid, path +
+                                   ": it holds a secret and others can read it; run chmod 600, or "
+                                   "set allow_readable_files");
   }
   log::warn("a file with a secret can be read by others", {{"path", path}});
   return {};
@@ -223,11 +234,14 @@ Result<std::string> resolve_secret(const Setting& setting, bool allow_readable) 
   const std::string& value = setting.values.front();
   if (!is_reference(value)) return value;
   const std::string path = value.substr(7, value.size() - 8);
-  TRY_VOID(check_private(path, allow_readable, "the value of " + setting.key->name));
-  const std::string content = TRY(read_file(path, kSecretFileMax));
-  const std::size_t end = content.find_last_not_of("\r\n");
-  if (end == content.npos) return fail(Code::invalid, path + ": holds no value");
-  return content.substr(0, end + 1);
+  if (const Result<> kept = check_private(path, allow_readable); !kept) {
+    return refuse(setting, kept.error().message);
+  }
+  const Result<std::string> content = read_file(path, kSecretFileMax);
+  if (!content) return refuse(setting, content.error().message);
+  const std::size_t end = content->find_last_not_of("\r\n");
+  if (end == content->npos) return refuse(setting, path + ": holds no value");
+  return content->substr(0, end + 1);
 }
 
 Result<> apply(Draft& draft, const Setting& setting) {
@@ -237,16 +251,19 @@ Result<> apply(Draft& draft, const Setting& setting) {
   const Result<> set = setting.key->set(draft, values);
   if (set) return {};
   const std::string shown = secret ? "the value" : "\"" + printable(join(values, " ")) + "\"";
-  return fail(Code::invalid, setting.where + ": " + setting.key->name + ": " + shown +
-                                 " is not allowed; allowed: " + set.error().message);
+  return refuse(setting, shown + " is not allowed; allowed: " + set.error().message);
 }
 
 Result<> check_file_mode(const std::string& path, const std::vector<Setting>& settings,
                          bool allow_readable) {
   const bool has_secret = std::any_of(settings.begin(), settings.end(), [](const Setting& s) {
-    return s.key->shape == Key::Shape::secret && !is_reference(s.values.front());
+    return holds_secret(s) && !is_reference(s.values.front());
   });
-  return has_secret ? check_private(path, allow_readable, "it holds a secret") : Result<>();
+  if (has_secret) TRY_VOID(check_private(path, allow_readable));
+  if (TRY(writable_by_all(path))) {
+    return fail(Code::invalid, path + ": everybody can write it; run chmod o-w");
+  }
+  return {};
 }
 
 // Keys of an issuer without an issuer would leave the server in API-key mode unnoticed.

@@ -103,6 +103,15 @@ void add_general(std::vector<Key>& t) {
   t.push_back(text(
       "mcp_path", [](D& d) -> auto& { return d.config.mcp_path; }, "an absolute path such as /mcp",
       "Path of the MCP endpoint (besides `/`)."));
+  t.push_back(flagged(
+      "--transport",
+      choice(
+          "transport", [](D& d) -> auto& { return d.config.transport; },
+          {{"http", Transport::http}, {"stdio", Transport::stdio}},
+          "How clients reach the server. stdio: one client, on standard input and output.")));
+  t.push_back(secret(
+      "access_token", [](D& d) -> auto& { return d.config.access_token; },
+      "With stdio and auth.server: the caller's token."));
   t.push_back(flagged("--required-scopes", required_scopes()));
   t.push_back(duration(
       "wait_default", [](D& d) -> auto& { return d.config.wait_default; }, {kSecond, kHour},
@@ -112,7 +121,9 @@ void add_general(std::vector<Key>& t) {
       "The longest a caller may ask it to wait."));
   t.push_back(duration(
       "drain_grace", [](D& d) -> auto& { return d.config.drain_grace; }, {0, kHour},
-      "Time given to running requests and runs at a stop."));
+      "Time given to running requests and runs at a stop; then runs are canceled and who waits for "
+      "them "
+      "is told."));
   t.push_back(number(
       "workers", [](D& d) -> auto& { return d.config.workers; }, {1, 256},
       "Threads for work that may block."));
@@ -140,10 +151,10 @@ void add_server(std::vector<Key>& t) {
               text(
                   "server.host", [](D& d) -> auto& { return d.config.server.host; },
                   "a literal address, or localhost for both loopbacks", "Address to listen on.")));
-  t.push_back(
-      flagged("--port", number(
-                            "server.port", [](D& d) -> auto& { return d.config.server.port; },
-                            {0, 65'535}, "Port to listen on; 0 picks a free one.")));
+  t.push_back(flagged(
+      "--port", number(
+                    "server.port", [](D& d) -> auto& { return d.config.server.port; }, {0, 65'535},
+                    "Port to listen on; 0 picks a free one and needs public_url.")));
   t.push_back(flagged("--threads",
                       number(
                           "server.threads", [](D& d) -> auto& { return d.config.server.threads; },

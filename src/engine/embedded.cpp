@@ -25,6 +25,7 @@ namespace {
 using RunPtr = std::shared_ptr<Run>;
 
 constexpr std::chrono::seconds kLastPatience{5};
+constexpr std::string_view kStopping = "The server is stopping.";
 
 // Worker's thread: reads the disk.
 void tell_final(RunHost& host, const std::string& run_id, const std::shared_ptr<Watch>& watch) {
@@ -65,12 +66,7 @@ class EmbeddedEngine final : public Embedded, public RunHost {
         active_(o.active_runs, o.active_runs_per_tenant, o.active_runs_per_owner),
         running_steps_(o.active_steps, o.active_steps_per_tenant, o.active_steps_per_owner) {}
 
-  ~EmbeddedEngine() override {
-    if (!thread_.joinable()) return;
-    drain(std::chrono::milliseconds(0));
-    loop->stop();
-    thread_.join();
-  }
+  ~EmbeddedEngine() override { close(); }
 
   Result<> begin(Descriptor lock) {
     lock_ = std::move(lock);
@@ -84,6 +80,8 @@ class EmbeddedEngine final : public Embedded, public RunHost {
     if (auto checked = check_params(request.params); !checked) {
       return done(fail(std::move(checked).error()));
     }
+    // Not left to the loop alone, which close() ends.
+    if (is_draining()) return done(fail(Code::unavailable, std::string(kStopping)));
     RunFacts facts;
     facts.run_id = uuid_v7(unix_ms(clock.wall()));
     facts.workflow = request.workflow.name;
@@ -135,11 +133,18 @@ class EmbeddedEngine final : public Embedded, public RunHost {
     for (int time = 0; time < 2; ++time) {
       loop->post([this] {
         const auto runs = runs_;
-        for (const auto& [id, run] : runs) run->cancel("The server is stopping.");
+        for (const auto& [id, run] : runs) run->cancel(std::string(kStopping));
       });
       if (wait_until_idle(options.kill_grace + options.drain_pipes + kLastPatience)) return;
     }
     log::error("runs were left when the server stopped", {{"runs", active_runs()}});
+  }
+
+  void close() override {
+    if (!thread_.joinable()) return;
+    drain(std::chrono::milliseconds(0));
+    loop->stop();
+    thread_.join();
   }
 
  private:
@@ -182,7 +187,7 @@ class EmbeddedEngine final : public Embedded, public RunHost {
   // The rest runs on the loop's thread.
 
   Result<> check_admission(const store::RunRow& run) const {
-    if (is_draining()) return fail(Code::unavailable, "The server is stopping.");
+    if (is_draining()) return fail(Code::unavailable, std::string(kStopping));
     const auto full = waiting_.full(run.tenant, run.owner);
     if (full) return fail(no_room(*full, waiting_.most(*full)));
     return {};
@@ -244,7 +249,7 @@ class EmbeddedEngine final : public Embedded, public RunHost {
   }
 
   void abandon_queued() {
-    while (const auto run = queue_.pop()) abandon(**run, "The server is stopping.");
+    while (const auto run = queue_.pop()) abandon(**run, std::string(kStopping));
   }
 
   void want_place(Run& run, std::size_t step, int attempt) override {

@@ -484,20 +484,21 @@ TEST(ProcessStats, NameOneProcess) {
 }
 
 TEST_F(EngineTest, LimitsWhatAStepMayUse) {
-  launcher = make_process_launcher({{.open_files = 64, .file_bytes = 4096, .processes = 0}, false});
+  launcher =
+      make_process_launcher({{.open_files = 64, .file_bytes = 4096, .processes = 0}, 32, false});
   const auto done = run(R"(
 steps:
   - name: limits
-    command: ulimit -n; ulimit -c
+    command: ulimit -n; ulimit -H -n; ulimit -c
   - name: write
     command: head -c 5000 /dev/zero > f
 )");
-  EXPECT_EQ(done.text("stdout", "limits"), "64\n0\n");
+  EXPECT_EQ(done.text("stdout", "limits"), "32\n64\n0\n");
   EXPECT_EQ(done.step("write").status, "failed");
 }
 
 TEST_F(EngineTest, ReapsWhatStepsLeaveBehind) {
-  launcher = make_process_launcher({{}, true});
+  launcher = make_process_launcher({{}, 0, true});
   const auto done = run(R"(
 steps:
   - name: a

@@ -147,19 +147,26 @@ struct Limit {
   struct rlimit most;
 };
 
+struct rlimit own_limit(__rlimit_resource resource) {
+  struct rlimit own{RLIM_INFINITY, RLIM_INFINITY};
+  ::getrlimit(resource, &own);
+  return own;
+}
+
 // Not above what this process may have itself: asking for more would fail.
-std::vector<Limit> limits_of(const StepLimits& limits) {
-  std::vector<Limit> found{{RLIMIT_CORE, {0, 0}}};
-  const auto add = [&found](__rlimit_resource resource, std::uint64_t most) {
-    struct rlimit own{};
-    if (most == 0 || ::getrlimit(resource, &own) != 0) return;
-    const auto bound = std::min<rlim_t>(most, own.rlim_max);
-    found.push_back({resource, {bound, bound}});
+std::vector<Limit> limits_of(const LauncherOptions& options) {
+  const auto bounded = [](__rlimit_resource resource, std::uint64_t most) {
+    struct rlimit limit = own_limit(resource);
+    if (most != 0) limit.rlim_max = std::min<rlim_t>(most, limit.rlim_max);
+    limit.rlim_cur = most != 0 ? limit.rlim_max : limit.rlim_cur;
+    return Limit{resource, limit};
   };
-  add(RLIMIT_NOFILE, limits.open_files);
-  add(RLIMIT_FSIZE, limits.file_bytes);
-  add(RLIMIT_NPROC, limits.processes);
-  return found;
+  Limit files = bounded(RLIMIT_NOFILE, options.limits.open_files);
+  if (options.soft_open_files != 0) {
+    files.most.rlim_cur = std::min<rlim_t>(files.most.rlim_cur, options.soft_open_files);
+  }
+  return {Limit{RLIMIT_CORE, {0, 0}}, files, bounded(RLIMIT_FSIZE, options.limits.file_bytes),
+          bounded(RLIMIT_NPROC, options.limits.processes)};
 }
 
 // Everything the child needs, ready before it exists: between vfork and execve it shares our
@@ -286,7 +293,7 @@ Result<> check_no_nul(const LaunchRequest& request) {
 class ProcessLauncher final : public Launcher {
  public:
   explicit ProcessLauncher(const LauncherOptions& options)
-      : limits_(limits_of(options.limits)), adopts_orphans_(options.adopts_orphans) {
+      : limits_(limits_of(options)), adopts_orphans_(options.adopts_orphans) {
     if (adopts_orphans_) ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
   }
 

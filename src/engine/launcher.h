@@ -52,13 +52,16 @@ class Launcher {
 
 // What a step's processes may use, each by itself. 0: as much as the server's own.
 struct StepLimits {
-  std::uint64_t open_files = 4096;
+  std::uint64_t open_files = 0;
   std::uint64_t file_bytes = 0;  // of a file they write
   std::uint64_t processes = 0;   // of the server's user, all together
 };
 
 struct LauncherOptions {
   StepLimits limits;
+  // The soft limit of open files in a child, because programs that use select() break above 1024.
+  // 0: ours.
+  std::uint64_t soft_open_files = 0;
   // This process belongs to the server alone: what steps leave behind comes to it (as it does to
   // process 1 of a container) and is reaped. An application that has children of its own must not
   // ask for this.
