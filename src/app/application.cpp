@@ -70,7 +70,7 @@ class Built final : public Application {
     auto app = std::unique_ptr<Built>(new Built(config, std::move(lock)));
     TRY_VOID(app->open_storage());
     TRY_VOID(app->open_identity());
-    TRY_VOID(app->open_engine());
+    TRY_VOID(app->open_engine(hooks));
     TRY_VOID(app->open_tools(hooks));
     TRY_VOID(app->open_server());
     return app;
@@ -181,8 +181,9 @@ class Built final : public Application {
     return {};
   }
 
-  Result<> open_engine() {
-    launcher_ = engine::make_process_launcher(config_.step_open_files);
+  Result<> open_engine(const ServeHooks& hooks) {
+    launcher_ = engine::make_process_launcher(
+        {config_.engine.step_limits, config_.step_open_files, hooks.owns_process});
     engine::EngineOptions options = config_.engine;
     if (options.work_directory.empty()) options.work_directory = config_.data_dir + "/work";
     options.installation_id = installation_id_;

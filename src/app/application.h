@@ -24,6 +24,7 @@ struct ServeHooks {
   // Fills the catalogue in the place of the server's own tools, prompts and resources.
   std::function<Result<>(tools::Catalogue&, Timers&, WorkerPool&, const Clock&)> fill_catalogue =
       {};
+  bool owns_process = false;  // no other code of this process has children
 };
 
 class Application {

@@ -13,7 +13,7 @@
 namespace kubiya::app::cli {
 namespace {
 
-constexpr int kLogPage = 1'000;
+constexpr store::PageLimit kLogPage{1'000, 1024 * 1024};
 
 Result<> list(const RunView& command) {
   const Config config = TRY(load(command.where));
@@ -22,9 +22,9 @@ Result<> list(const RunView& command) {
   filter.tenant = command.tenant;
   if (!command.workflow.empty()) filter.workflow = command.workflow;
   if (!command.status.empty()) filter.status = command.status;
-  filter.limit = command.limit;
+  filter.limit.rows = command.limit;
   fmt::print("{:<36} {:<16} {:<24} {:<20} {}\n", "ID", "STATUS", "CREATED", "WHO", "WORKFLOW");
-  for (const store::RunRow& run : TRY(store::Runs(*database).list(filter))) {
+  for (const store::RunRow& run : TRY(store::Runs(*database).list(filter)).rows) {
     fmt::print("{:<36} {:<16} {:<24} {:<20} {}\n", run.id, run.status,
                format_time(from_unix_ms(run.created_ms)), printable(run.subject, 40), run.workflow);
   }
@@ -49,13 +49,12 @@ Result<> show(const RunView& command) {
   const std::vector<store::StepRow> steps = TRY(runs.steps(run.id));
   fmt::print("{}\nby {} of {}\n", tools::run_sentence(run, steps), printable(run.subject, 128),
              printable(run.issuer, 256));
-  std::int64_t after = 0;
-  while (true) {
-    const std::vector<store::LogRow> rows = TRY(runs.logs(run.id, std::nullopt, after, kLogPage));
-    for (const store::LogRow& row : rows) print_log(row);
-    if (rows.size() < kLogPage) return {};
-    after = rows.back().id;
-  }
+  store::LogPage page;
+  do {
+    page = TRY(runs.logs(run.id, std::nullopt, page.next, kLogPage));
+    for (const store::LogRow& row : page.rows) print_log(row);
+  } while (page.more);
+  return {};
 }
 
 }  // namespace

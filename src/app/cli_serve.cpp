@@ -11,7 +11,9 @@ int run_serve(const Installation& where) {
     return kUsage;
   }
   if (const Result<> files = check_files(*config); !files) return complain(files.error());
-  return serve(*config);
+  ServeHooks hooks;
+  hooks.owns_process = true;
+  return serve(*config, hooks);
 }
 
 }  // namespace kubiya::app::cli

@@ -11,7 +11,7 @@
 namespace kubiya::app::cli {
 namespace {
 
-constexpr int kPage = 200;
+constexpr store::PageLimit kPage{200, 1024 * 1024};
 
 Result<> list(const WorkflowView& command) {
   const Config config = TRY(load(command.where));
@@ -20,13 +20,13 @@ Result<> list(const WorkflowView& command) {
   fmt::print("{:<40} {:>7} {:<24} {}\n", "NAME", "VERSION", "UPDATED", "DESCRIPTION");
   std::string after;
   while (true) {
-    const std::vector<store::WorkflowRow> rows = TRY(workflows.list(command.tenant, after, kPage));
-    for (const store::WorkflowRow& row : rows) {
+    const auto page = TRY(workflows.list(command.tenant, after, kPage));
+    for (const store::WorkflowRow& row : page.rows) {
       fmt::print("{:<40} {:>7} {:<24} {}\n", row.name, row.version,
                  format_time(from_unix_ms(row.updated_ms)), printable(row.description, 80));
     }
-    if (rows.size() < kPage) return {};
-    after = rows.back().name;
+    if (!page.more) return {};
+    after = page.rows.back().name;
   }
 }
 

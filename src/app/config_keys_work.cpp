@@ -30,6 +30,36 @@ void add_audit(std::vector<Key>& t) {
       "it share a record with a count."));
 }
 
+void add_shares(std::vector<Key>& t) {
+  const auto share = [&t](std::string name, auto at, std::uint64_t most, std::string description) {
+    t.push_back(number(std::move(name), at, {0, most}, std::move(description)));
+  };
+  share(
+      "engine.active_runs_per_tenant",
+      [](D& d) -> auto& { return d.config.engine.active_runs_per_tenant; }, 100'000,
+      "Runs at a time of one tenant. 0: all places but an eighth.");
+  share(
+      "engine.active_runs_per_owner",
+      [](D& d) -> auto& { return d.config.engine.active_runs_per_owner; }, 100'000,
+      "Runs at a time of one person. 0: all places but a quarter.");
+  share(
+      "engine.queued_runs_per_tenant",
+      [](D& d) -> auto& { return d.config.engine.queued_runs_per_tenant; }, 1'000'000,
+      "Queued runs of one tenant. 0: all places but an eighth.");
+  share(
+      "engine.queued_runs_per_owner",
+      [](D& d) -> auto& { return d.config.engine.queued_runs_per_owner; }, 1'000'000,
+      "Queued runs of one person. 0: all places but a quarter.");
+  share(
+      "engine.active_steps_per_tenant",
+      [](D& d) -> auto& { return d.config.engine.active_steps_per_tenant; }, 100'000,
+      "Processes at a time of one tenant. 0: all places but an eighth.");
+  share(
+      "engine.active_steps_per_owner",
+      [](D& d) -> auto& { return d.config.engine.active_steps_per_owner; }, 100'000,
+      "Processes at a time of one person. 0: all places but a quarter.");
+}
+
 void add_engine(std::vector<Key>& t) {
   t.push_back(text(
       "engine.work_directory", [](D& d) -> auto& { return d.config.engine.work_directory; },
@@ -39,14 +69,11 @@ void add_engine(std::vector<Key>& t) {
       "Runs at a time; further ones are queued."));
   t.push_back(number(
       "engine.queued_runs", [](D& d) -> auto& { return d.config.engine.queued_runs; },
-      {0, 1'000'000}, "Queued runs; beyond, calls are refused."));
-  t.push_back(number(
-      "engine.queued_runs_per_owner",
-      [](D& d) -> auto& { return d.config.engine.queued_runs_per_owner; }, {0, 1'000'000},
-      "Queued runs of one person."));
+      {1, 1'000'000}, "Queued runs; beyond, calls are refused."));
   t.push_back(number(
       "engine.active_steps", [](D& d) -> auto& { return d.config.engine.active_steps; },
       {1, 100'000}, "Processes at a time."));
+  add_shares(t);
   t.push_back(bytes(
       "engine.output_bytes", [](D& d) -> auto& { return d.config.engine.output_bytes; }, {0, kGiB},
       "Output kept per step and stream; the rest is counted and dropped."));
@@ -62,6 +89,20 @@ void add_engine(std::vector<Key>& t) {
   t.push_back(duration(
       "engine.step_timeout_max", [](D& d) -> auto& { return d.config.engine.step_timeout_max; },
       {kSecond, 366 * kDay}, "Longest life of a step."));
+  t.push_back(number(
+      "engine.step_open_files",
+      [](D& d) -> auto& { return d.config.engine.step_limits.open_files; }, {0, 1'048'576},
+      "Open files of one process of a step. 0: as the server's own limit."));
+  t.push_back(bytes(
+      "engine.step_file_bytes",
+      [](D& d) -> auto& { return d.config.engine.step_limits.file_bytes; }, {0, 1'024 * kGiB},
+      "Largest file that a process of a step can write. 0: as the server's own limit."));
+  t.push_back(number(
+      "engine.step_processes", [](D& d) -> auto& { return d.config.engine.step_limits.processes; },
+      {0, 4'194'304},
+      "Processes of the server's user, the server's threads included, beyond which a step can "
+      "start "
+      "none. 0: as the server's own limit."));
 }
 
 void add_workflow(std::vector<Key>& t) {
@@ -77,14 +118,14 @@ void add_workflow(std::vector<Key>& t) {
       "workflow.limits.text_bytes", [](D& d) -> auto& { return d.config.workflow.text_bytes; },
       {kKiB, 64 * kMiB}, "Text of a definition."));
   t.push_back(number(
-      "workflow.limits.steps", [](D& d) -> auto& { return d.config.workflow.steps; }, {1, 100'000},
-      "Steps of a definition."));
+      "workflow.limits.steps", [](D& d) -> auto& { return d.config.workflow.steps; },
+      {1, workflow::kMostSteps}, "Steps of a definition."));
   t.push_back(number(
-      "workflow.limits.params", [](D& d) -> auto& { return d.config.workflow.params; }, {0, 10'000},
-      "Parameters of a definition."));
+      "workflow.limits.params", [](D& d) -> auto& { return d.config.workflow.params; },
+      {0, workflow::kMostParams}, "Parameters of a definition."));
   t.push_back(number(
-      "workflow.limits.env", [](D& d) -> auto& { return d.config.workflow.env; }, {0, 10'000},
-      "Variables of a definition or step."));
+      "workflow.limits.env", [](D& d) -> auto& { return d.config.workflow.env; },
+      {0, workflow::kMostEnv}, "Variables of a definition or step."));
   t.push_back(bytes(
       "workflow.limits.value_bytes", [](D& d) -> auto& { return d.config.workflow.value_bytes; },
       {kKiB, 128 * kKiB}, "One parameter or variable."));

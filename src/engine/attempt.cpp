@@ -16,7 +16,8 @@ namespace {
 
 using Kind = workflow::AttemptResult::Kind;
 
-constexpr std::size_t kRowBytes = 8 * 1024;  // enough for a log row before its time
+constexpr std::size_t kOutputsBytes = 8 * 1024 * 1024;  // of all outputs of a run
+constexpr std::size_t kRowBytes = 8 * 1024;             // enough for a log row before its time
 constexpr std::chrono::milliseconds kFlushEvery{100};
 constexpr std::chrono::seconds kConditionTimeout{60};
 
@@ -101,62 +102,100 @@ void Run::intent_durable(std::size_t step) {
   StepState& state = *steps_[step];
   if (!plan_.may_run(step)) return conclude(step, {Kind::canceled, 0, {}}, "canceled");
   publish(RunEvent::Kind::step_started, state.row.name, state.row.status, "");
-  state.attempt->variables = std::make_shared<const Variables>(
-      facts_, request_.definition, plan_.step(step), request_.params, visible_outputs(step));
+  auto variables = Variables::make(facts_, request_.definition, plan_.step(step), request_.params,
+                                   visible_outputs(step));
+  if (!variables) return not_launched(step, variables.error().message);
+  state.attempt->variables = std::make_shared<const Variables>(std::move(*variables));
   if (state.attempt->number > 1) return launch(step);
-  check(plan_.step(step).preconditions, 0, true, state.attempt->variables, state.attempt->execution,
-        [this, step](bool met) {
+  check(plan_.step(step).preconditions, 0, {}, state.attempt->variables, state.attempt->execution,
+        [this, step](const Verdict& verdict) {
           steps_[step]->attempt->execution.reset();
           if (!plan_.may_run(step)) return conclude(step, {Kind::canceled, 0, {}}, "canceled");
-          if (!met) return conclude(step, {Kind::skipped, 0, {}}, "a precondition is not met");
+          if (!verdict.fault.empty()) return not_launched(step, verdict.fault);
+          if (!verdict.met) {
+            return conclude(step, {Kind::skipped, 0, {}}, "a precondition is not met");
+          }
           launch(step);
         });
 }
 
-// All are looked at, also after one that is not met.
-void Run::check(const std::vector<workflow::Precondition>& conditions, std::size_t next, bool met,
-                std::shared_ptr<const Variables> variables, std::unique_ptr<Execution>& place,
-                Verdict verdict) {
-  for (; next < conditions.size() && conditions[next].expected; ++next) {
-    const auto value = workflow::expand(conditions[next].condition, variables->lookup());
-    met = workflow::matches(value, *conditions[next].expected) && met;
+void Run::not_launched(std::size_t step, const std::string& why) {
+  append(step, "system", Scrubber(secrets_).whole(why + "\n"));
+  conclude(step, {Kind::spawn_failed, 127, {}}, why);
+}
+
+// A condition that is a command is started; the others are judged.
+Result<> Run::look_at(const workflow::Precondition& condition, const Variables& variables,
+                      Verdict& verdict, std::unique_ptr<Child>& child) {
+  if (condition.expected) {
+    const auto value = TRY(workflow::expand(condition.condition, variables.lookup()));
+    verdict.met = workflow::matches(value, *condition.expected) && verdict.met;
+    return {};
   }
-  if (next == conditions.size()) return verdict(met);
-  auto child =
-      host_.launcher.launch(condition_command(facts_, conditions[next].condition, *variables));
-  if (!child) return check(conditions, next + 1, false, variables, place, verdict);
-  const auto ended = [this, &conditions, next, met, variables, &place,
-                      verdict = std::move(verdict)](const Execution::End& end) {
+  auto launched =
+      host_.launcher.launch(TRY(condition_command(facts_, condition.condition, variables)));
+  if (launched) child = std::move(*launched);
+  verdict.met = verdict.met && launched.has_value();
+  return {};
+}
+
+// All are looked at, also after one that is not met. Only those that run a command come back
+// here, from the loop: however many there are, the stack stays as it is.
+void Run::check(const std::vector<workflow::Precondition>& conditions, std::size_t next,
+                Verdict verdict, std::shared_ptr<const Variables> variables,
+                std::unique_ptr<Execution>& place, Judged judged) {
+  std::unique_ptr<Child> child;
+  for (; next < conditions.size(); ++next) {
+    const Result<> looked = look_at(conditions[next], *variables, verdict, child);
+    if (!looked && verdict.fault.empty()) {
+      verdict.fault = fmt::format("preconditions[{}]: {}", next, looked.error().message);
+    }
+    if (child) break;
+  }
+  if (!child) return judged(verdict);
+  const auto ended = [this, &conditions, next, verdict, variables, &place,
+                      judged = std::move(judged)](const Execution::End& end) mutable {
     const bool good = end.stopped == StopReason::none && !end.exit.signaled && end.exit.code == 0;
     const bool stopped = end.stopped == StopReason::canceled;
-    check(conditions, stopped ? conditions.size() : next + 1, met && good, variables, place,
-          verdict);
+    verdict.met = verdict.met && good;
+    check(conditions, stopped ? conditions.size() : next + 1, std::move(verdict), variables, place,
+          std::move(judged));
   };
   place = std::make_unique<Execution>(
-      *loop_, std::move(*child),
+      *loop_, host_.sweeper, std::move(child),
       Execution::Limits{kConditionTimeout, host_.options.kill_grace, host_.options.drain_pipes},
       marks(variables->find("DAG_RUN_STEP_NAME").value_or("")),
       Execution::Listener{[](Stream, std::string_view) {}, ended});
 }
 
+// The loop does not wait for the disk, which may take its time with a long script.
 void Run::launch(std::size_t step) {
+  auto ready = launchable(facts_, plan_.step(step), step, *steps_[step]->attempt->variables);
+  if (!ready) return not_launched(step, ready.error().message);
+  if (!ready->script) return launch_child(step, ready->request);
+  const auto written =
+      on_loop([step, request = std::move(ready->request)](Run& run, const Result<>& result) {
+        if (!run.plan_.may_run(step))
+          return run.conclude(step, {Kind::canceled, 0, {}}, "canceled");
+        if (!result) return run.not_launched(step, result.error().message);
+        run.launch_child(step, request);
+      });
+  host_.worker.add([written, path = script_path(facts_, step), text = std::move(*ready->script)] {
+    written(write_script(path, text));
+  });
+}
+
+void Run::launch_child(std::size_t step, const LaunchRequest& request) {
   StepState& state = *steps_[step];
   const workflow::Step& what = plan_.step(step);
-  auto ready = launchable(facts_, what, step, *state.attempt->variables);
-  Result<> written;
-  if (ready.script) written = write_script(script_path(facts_, step), *ready.script);
-  auto child = written ? host_.launcher.launch(ready.request)
-                       : Result<std::unique_ptr<Child>>(fail(written.error()));
-  if (!child) {
-    append(step, "system", Scrubber(secrets_).whole(child.error().message + "\n"));
-    return conclude(step, {Kind::spawn_failed, 127, {}}, child.error().message);
-  }
+  auto child = host_.launcher.launch(request);
+  if (!child) return not_launched(step, child.error().message);
   state.row.pid = (*child)->pid();
   save_step(step, [](Run& run, const Result<>& saved) {
     if (!saved) run.storage_failed(saved.error());
   });
   state.attempt->execution = std::make_unique<Execution>(
-      *loop_, std::move(*child),
+      *loop_, host_.sweeper, std::move(*child),
       Execution::Limits{timeout_of(what, host_.options.step_timeout_max), host_.options.kill_grace,
                         host_.options.drain_pipes},
       marks(what.name),
@@ -235,14 +274,17 @@ void Run::ended(std::size_t step, const Execution::End& end) {
            reason_of(kind, end.exit, timeout_of(plan_.step(step), host_.options.step_timeout_max)));
 }
 
-// The values of all attempts together are bounded, too.
+// The values of all attempts together are bounded, too, and those of the run.
 bool Run::keep_value(std::size_t step) {
   StepState& state = *steps_[step];
   if (plan_.step(step).output.empty()) return true;
   if (state.attempt->overflowed) return false;
   std::string value = as_value(state.attempt->captured);
   if (state.value) value = *state.value + "\n" + value;
+  const std::size_t before = state.value ? state.value->size() : 0;
   if (value.size() > host_.options.captured_bytes) return false;
+  if (kept_bytes_ - before + value.size() > kOutputsBytes) return false;
+  kept_bytes_ += value.size() - before;
   state.value = std::move(value);
   return true;
 }
@@ -272,7 +314,7 @@ void Run::conclude(std::size_t step, const workflow::AttemptResult& result, std:
     const store::StepRow& row = run.steps_[step]->row;
     run.publish(RunEvent::Kind::step_finished, row.name, row.status, row.reason);
   });
-  if (had_place) host_.free_place();
+  if (had_place) host_.free_place(*this);
   advance();
 }
 

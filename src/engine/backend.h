@@ -24,6 +24,7 @@ struct StartRun {
   workflow::Definition definition;  // parsed from it
   workflow::Pairs params;           // bound
   std::optional<std::string> idempotency_key;
+  std::string idempotency_digest;  // of the call, to refuse another under the same key
 };
 
 struct Started {

@@ -7,12 +7,16 @@
 #include <thread>
 #include <unordered_map>
 
+#include <fmt/format.h>
+
 #include "base/ids.h"
 #include "base/log.h"
 #include "engine/fair_queue.h"
 #include "engine/recovery.h"
 #include "engine/run.h"
 #include "engine/run_row.h"
+#include "engine/server_mark.h"
+#include "engine/shares.h"
 #include "engine/watchers.h"
 
 namespace kubiya::engine {
@@ -38,9 +42,29 @@ void tell_final(RunHost& host, const std::string& run_id, const std::shared_ptr<
   host.loop->post([watch, event] { watch->tell(event); });
 }
 
+Error no_room(Shares::Limit limit, std::size_t most) {
+  using Limit = Shares::Limit;
+  const char* whose = limit == Limit::owner    ? "your"
+                      : limit == Limit::tenant ? "your tenant's"
+                                               : "the server's";
+  const char* key = limit == Limit::owner    ? "queued_runs_per_owner"
+                    : limit == Limit::tenant ? "queued_runs_per_tenant"
+                                             : "queued_runs";
+  return {Code::busy,
+          fmt::format("Too many of {} runs are waiting (engine.{} is {}). Try again later.", whose,
+                      key, most),
+          {}};
+}
+
 class EmbeddedEngine final : public Embedded, public RunHost {
  public:
-  using RunHost::RunHost;
+  EmbeddedEngine(const EngineOptions& o, store::Database& db, audit::Journal& j, Launcher& l,
+                 const Clock& c)
+      : RunHost(o, db, j, l, c),
+        mark_(child_mark(o.installation_id, this_server())),
+        waiting_(o.queued_runs, o.queued_runs_per_tenant, o.queued_runs_per_owner),
+        active_(o.active_runs, o.active_runs_per_tenant, o.active_runs_per_owner),
+        running_steps_(o.active_steps, o.active_steps_per_tenant, o.active_steps_per_owner) {}
 
   ~EmbeddedEngine() override { close(); }
 
@@ -61,7 +85,7 @@ class EmbeddedEngine final : public Embedded, public RunHost {
     RunFacts facts;
     facts.run_id = uuid_v7(unix_ms(clock.wall()));
     facts.workflow = request.workflow.name;
-    facts.installation_id = options.installation_id;
+    facts.mark = mark_;
     facts.directory = options.work_directory + "/" + facts.run_id;
     facts.principal = permit.principal();
     auto row = run_row(facts, request, ticket.request_id(), unix_ms(clock.wall()));
@@ -162,59 +186,52 @@ class EmbeddedEngine final : public Embedded, public RunHost {
 
   // The rest runs on the loop's thread.
 
-  Result<> check_admission(const std::string& owner) const {
+  Result<> check_admission(const store::RunRow& run) const {
     if (is_draining()) return fail(Code::unavailable, std::string(kStopping));
-    // Runs whose row is being written count as queued: they will be.
-    if (queue_.size() + creating_ >= options.queued_runs) {
-      return fail(Code::busy, "Too many runs are waiting. Try again later.");
-    }
-    const auto own = creating_by_owner_.find(owner);
-    const std::size_t mine = own == creating_by_owner_.end() ? 0 : own->second;
-    if (queue_.size_of(owner) + mine >= options.queued_runs_per_owner) {
-      return fail(Code::busy, "Too many of your runs are waiting. Try again later.");
-    }
+    const auto full = waiting_.full(run.tenant, run.owner);
+    if (full) return fail(no_room(*full, waiting_.most(*full)));
     return {};
   }
 
   void admit(const RunPtr& run, const Done& done) {
-    const std::string& owner = run->row().owner;
-    if (auto admitted = check_admission(owner); !admitted) {
+    const store::RunRow& row = run->row();
+    if (auto admitted = check_admission(row); !admitted) {
       return done(fail(std::move(admitted).error()));
     }
-    ++creating_;
-    ++creating_by_owner_[owner];
-    runs_.emplace(run->row().id, run);
+    waiting_.take(row.tenant, row.owner);  // also while its row is being written
+    runs_.emplace(row.id, run);
     {
       const std::lock_guard lock(mutex_);
-      live_.emplace(run->row().id, Visibility{run->row().tenant, owner});
+      live_.emplace(row.id, Visibility{row.tenant, row.owner});
     }
     auto created = [this, shared = loop, run, done](Result<store::Runs::Created> result) {
       shared->post([this, run, done, result = std::move(result)] { admitted(run, done, result); });
     };
-    store.create(run->row(), run->step_rows(), std::move(created));
+    store.create(row, run->step_rows(), std::move(created));
   }
 
   void admitted(const RunPtr& run, const Done& done, const Result<store::Runs::Created>& created) {
-    --creating_;
-    const auto own = creating_by_owner_.find(run->row().owner);
-    if (--own->second == 0) creating_by_owner_.erase(own);
     if (!created || created->existed) {
+      waiting_.give_back(run->row().tenant, run->row().owner);
       forget(*run);
       if (!created) return done(fail(created.error()));
       return done(Started{created->id, true});
     }
-    queue_.push(run->row().owner, run);
+    queue_.push(run->row().tenant, run->row().owner, run);
     done(Started{created->id, false});
     if (is_draining()) return abandon_queued();
     begin_queued();
   }
 
   void begin_queued() {
-    while (begun_ < options.active_runs) {
-      const auto run = queue_.pop();
-      if (!run) return;
-      ++begun_;
-      begun_ids_.insert((*run)->row().id);
+    const auto may = [this](const std::string& tenant, const std::string& owner) {
+      return !active_.full(tenant, owner);
+    };
+    while (const auto run = queue_.pop(may)) {
+      const store::RunRow& row = (*run)->row();
+      waiting_.give_back(row.tenant, row.owner);
+      active_.take(row.tenant, row.owner);
+      begun_ids_.insert(row.id);
       (*run)->begin();
     }
   }
@@ -223,36 +240,43 @@ class EmbeddedEngine final : public Embedded, public RunHost {
     if (begun_ids_.contains(run->row().id)) return run->cancel(reason);
     const auto before = queue_.size();
     queue_.remove_if([&](const RunPtr& queued) { return queued == run; });
-    if (queue_.size() != before) run->abandon(reason);
+    if (queue_.size() != before) abandon(*run, reason);
+  }
+
+  void abandon(Run& run, const std::string& reason) {
+    waiting_.give_back(run.row().tenant, run.row().owner);
+    run.abandon(reason);
   }
 
   void abandon_queued() {
-    while (const auto run = queue_.pop()) (*run)->abandon(std::string(kStopping));
+    while (const auto run = queue_.pop()) abandon(**run, std::string(kStopping));
   }
 
   void want_place(Run& run, std::size_t step, int attempt) override {
-    steps_.push(run.row().owner, {run.weak_from_this(), step, attempt});
+    steps_.push(run.row().tenant, run.row().owner, {run.weak_from_this(), step, attempt});
     loop->post([this] { give_places(); });
   }
 
-  void free_place() override {
-    --running_steps_;
+  void free_place(Run& run) override {
+    running_steps_.give_back(run.row().tenant, run.row().owner);
     loop->post([this] { give_places(); });
   }
 
   void give_places() {
-    while (running_steps_ < options.active_steps) {
-      const auto next = steps_.pop();
-      if (!next) return;
+    const auto may = [this](const std::string& tenant, const std::string& owner) {
+      return !running_steps_.full(tenant, owner);
+    };
+    while (const auto next = steps_.pop(may)) {
       const auto run = next->run.lock();
-      if (run && run->start(next->step, next->attempt)) ++running_steps_;
+      if (!run || !run->start(next->step, next->attempt)) continue;
+      running_steps_.take(run->row().tenant, run->row().owner);
     }
   }
 
   void publish(const RunEvent& event) override { watchers_.publish(event); }
 
   void finished(Run& run) override {
-    if (begun_ids_.erase(run.row().id) != 0) --begun_;
+    if (begun_ids_.erase(run.row().id) != 0) active_.give_back(run.row().tenant, run.row().owner);
     forget(run);
     begin_queued();
   }
@@ -271,13 +295,11 @@ class EmbeddedEngine final : public Embedded, public RunHost {
   bool draining_ = false;
 
   std::unordered_map<std::string, RunPtr> runs_;
+  const std::string mark_;
   FairQueue<RunPtr> queue_;
   FairQueue<WaitingStep> steps_;
-  std::size_t creating_ = 0;
-  std::unordered_map<std::string, std::size_t> creating_by_owner_;
-  std::size_t begun_ = 0;
   std::set<std::string> begun_ids_;
-  std::size_t running_steps_ = 0;
+  Shares waiting_, active_, running_steps_;
   Watchers watchers_;
   Descriptor lock_;
   std::thread thread_;

@@ -19,11 +19,15 @@ namespace kubiya::engine {
 
 struct EngineOptions {
   std::string work_directory;       // private directory per run below it, 0700
-  std::string installation_id;      // marks our children, for the sweep after a crash
+  std::string installation_id;      // a part of our children's mark, for the sweep after a crash
   std::size_t active_runs = 64;     // further runs wait queued
   std::size_t queued_runs = 1'000;  // beyond: Code::busy
   std::size_t queued_runs_per_owner = 200;
   std::size_t active_steps = 64;
+  // What one tenant or person may hold of these. 0: all but an eighth, all but a quarter.
+  std::size_t active_runs_per_tenant = 0, active_runs_per_owner = 0;
+  std::size_t queued_runs_per_tenant = 0;
+  std::size_t active_steps_per_tenant = 0, active_steps_per_owner = 0;
   std::size_t output_bytes =
       1024 * 1024;  // kept per step and stream; the rest is counted and dropped
   std::size_t captured_bytes = 1024 * 1024;      // of an `output:` variable; more fails the step
@@ -31,6 +35,7 @@ struct EngineOptions {
   std::chrono::milliseconds drain_pipes{1'000};  // after exit, for grandchildren that hold the pipe
   std::chrono::milliseconds handler_time{60'000};  // after a cancel or the workflow's timeout
   std::chrono::seconds step_timeout_max{24 * 3600};
+  StepLimits step_limits;  // for whoever makes the launcher
 };
 
 class Embedded : public Backend {

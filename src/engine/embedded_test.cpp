@@ -315,6 +315,7 @@ steps: [{name: a, command: echo never}]
 TEST_F(EngineTest, AnswersARepeatedCallWithTheSameRun) {
   auto request = start_of("steps: [{name: a, command: echo $P}]", {{"P", "1"}});
   request.idempotency_key = "k";
+  request.idempotency_digest = "one call";
   const auto first = start(request);
   ASSERT_TRUE(first);
   EXPECT_FALSE(first->existed);
@@ -322,8 +323,10 @@ TEST_F(EngineTest, AnswersARepeatedCallWithTheSameRun) {
   ASSERT_TRUE(again);
   EXPECT_TRUE(again->existed);
   EXPECT_EQ(again->run_id, first->run_id);
-  request.params[0].second = "2";
-  EXPECT_EQ(start(request).error().code, Code::conflict);
+  request.idempotency_digest = "another";
+  const auto other = start(request);
+  ASSERT_EQ(other.error().code, Code::conflict);
+  EXPECT_NE(other.error().message.find(first->run_id), std::string::npos);
   EXPECT_FALSE(start(request, permit_for("bob"))->existed);
   EXPECT_EQ(ended(first->run_id).text("stdout"), "1\n");
 }
@@ -336,10 +339,11 @@ TEST_F(EngineTest, RefusesMoreThanTheQueuesHold) {
   ASSERT_TRUE(start(request));  // runs
   ASSERT_TRUE(start(request));
   ASSERT_TRUE(start(request));
-  const auto own = start(request);
-  EXPECT_EQ(own.error().code, Code::busy);
+  const auto says = [&](const policy::Permit& who) { return start(request, who).error().message; };
+  EXPECT_EQ(start(request).error().code, Code::busy);
+  EXPECT_NE(says(permit_for("ada")).find("engine.queued_runs_per_owner is 2"), std::string::npos);
   ASSERT_TRUE(start(request, permit_for("bob")));
-  EXPECT_EQ(start(request, permit_for("eve")).error().code, Code::busy);
+  EXPECT_NE(says(permit_for("eve")).find("engine.queued_runs is 3"), std::string::npos);
   EXPECT_EQ(engine().active_runs(), 4u);
 }
 
@@ -448,7 +452,10 @@ TEST_F(EngineTest, PutsInOrderWhatACrashLeft) {
 
   engine();
   EXPECT_EQ(runs.get("queued")->status, "interrupted");
+  EXPECT_EQ(runs.get("queued")->reason,
+            "The server stopped before the run began; nothing of it ran.");
   EXPECT_EQ(runs.get("running")->status, "interrupted");
+  EXPECT_EQ(runs.get("running")->reason, "The server stopped while the run was active.");
   EXPECT_EQ(runs.steps("queued")->at(0).status, "canceled");
   EXPECT_EQ(runs.steps("running")->at(0).status, "interrupted");
   EXPECT_FALSE(std::filesystem::exists(left));

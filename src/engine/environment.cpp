@@ -3,12 +3,21 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include "workflow/code_words.h"
 
 namespace kubiya::engine {
 namespace {
 
 constexpr const char* kPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+// The failure with the field it is in.
+template <class Value>
+Result<Value> within(const std::string& field, Result<Value> result) {
+  if (!result) result.error().message = field + ": " + result.error().message;
+  return result;
+}
 
 std::vector<std::string> words(std::string_view text) {
   std::vector<std::string> out;
@@ -56,10 +65,11 @@ workflow::Lookup named_only(const Variables& variables) {
 
 // Words that are programs keep their references: shells look values up, others were checked when
 // the definition was read. They are looked for in what is run, not in what was written.
-void set_words(LaunchRequest& request, const std::vector<std::string>& words,
-               const Variables& variables) {
+Result<> set_words(LaunchRequest& request, const std::vector<std::string>& words,
+                   const Variables& variables) {
   for (const auto& word : words) {
-    request.argv.push_back(workflow::expand(word, variables.lookup()));
+    const std::string field = fmt::format("command[{}]", request.argv.size());
+    request.argv.push_back(TRY(within(field, workflow::expand(word, variables.lookup()))));
   }
   std::size_t taken = 0;
   for (const auto& code : workflow::code_words(std::vector(request.argv))) {
@@ -68,47 +78,65 @@ void set_words(LaunchRequest& request, const std::vector<std::string>& words,
       request.argv[code.index] = written;
       continue;
     }
-    auto text = workflow::prepare_shell(written, named_only(variables), taken);
+    auto text =
+        TRY(within("command", workflow::prepare_shell(written, named_only(variables), taken)));
     taken += text.variables.size();
     append_missing(request.environment, std::move(text.variables));
     request.argv[code.index] = std::move(text.text);
   }
+  return {};
 }
 
-std::string directory_of(const RunFacts& run, const workflow::Step& step,
-                         const Variables& variables) {
+Result<std::string> directory_of(const RunFacts& run, const workflow::Step& step,
+                                 const Variables& variables) {
   if (step.dir.empty()) return run.directory;
-  std::string dir = workflow::expand(step.dir, variables.lookup());
+  std::string dir = TRY(within("dir", workflow::expand(step.dir, variables.lookup())));
   return dir.starts_with('/') ? dir : run.directory + "/" + dir;
 }
 
 }  // namespace
 
-Variables::Variables(const RunFacts& run, const workflow::Definition& definition,
-                     const workflow::Step& step, const workflow::Pairs& params,
-                     const workflow::Pairs& outputs) {
+Result<Variables> Variables::make(const RunFacts& run, const workflow::Definition& definition,
+                                  const workflow::Step& step, const workflow::Pairs& params,
+                                  const workflow::Pairs& outputs) {
   const auto is_default = [&](const std::pair<std::string, std::string>& param) {
     return std::any_of(definition.params.begin(), definition.params.end(), [&](const auto& known) {
       return known.name == param.first && known.default_value == param.second;
     });
   };
-  set("PATH", kPath);
-  set("HOME", run.directory);
-  set("TMPDIR", run.directory);
-  set("LANG", "C.UTF-8");
-  set_own(run, step.name);
-  for (const auto& [name, value] : params) set(name, value);  // env entries may refer to them
-  set_expanded(definition.env);
+  Variables to;
+  to.set("PATH", kPath);
+  to.set("HOME", run.directory);
+  to.set("TMPDIR", run.directory);
+  to.set("LANG", "C.UTF-8");
+  to.set_own(run, step.name);
+  for (const auto& [name, value] : params) to.set(name, value);  // env entries may refer to them
+  TRY_VOID(to.set_expanded(definition.env));
   for (const auto& param : params) {
-    if (is_default(param)) set(param.first, param.second);
+    if (is_default(param)) to.set(param.first, param.second);
   }
-  set_expanded(step.env);
+  TRY_VOID(to.set_expanded(step.env));
   for (const auto& param : params) {
-    if (!is_default(param)) set(param.first, param.second);
+    if (!is_default(param)) to.set(param.first, param.second);
   }
-  for (const auto& [name, value] : outputs) set(name, value);
-  set_own(run, step.name);
-  set_positional(definition, params);
+  for (const auto& [name, value] : outputs) to.set(name, value);
+  to.set_own(run, step.name);
+  to.set_positional(definition, params);
+  TRY_VOID(to.check_size());
+  return to;
+}
+
+Result<> Variables::check_size() const {
+  std::size_t total = 0;
+  const std::pair<std::string, std::string>* largest = nullptr;
+  for (const auto& entry : variables_) {
+    total += entry.first.size() + entry.second.size() + 2;
+    if (largest == nullptr || entry.second.size() > largest->second.size()) largest = &entry;
+  }
+  if (total <= kLargestEnvironment) return {};
+  return fail(Code::too_large,
+              fmt::format("the step's variables are more than {} bytes together; the largest is {}",
+                          kLargestEnvironment, largest->first));
 }
 
 void Variables::set_positional(const workflow::Definition& definition,
@@ -141,7 +169,7 @@ void Variables::set_own(const RunFacts& run, const std::string& step) {
   set("KUBIYA_ISSUER", who.issuer);
   set("KUBIYA_TENANT", who.tenant);
   set("KUBIYA_RUN_ID", run.run_id);
-  set("KUBIYA_INSTALLATION", run.installation_id);
+  set("KUBIYA_INSTALLATION", run.mark);
   set("DAG_NAME", run.workflow);
   set("DAG_RUN_ID", run.run_id);
   set("DAG_RUN_STEP_NAME", step);
@@ -158,8 +186,12 @@ void Variables::set(const std::string& name, std::string value) {
   entries.emplace_back(name, std::move(value));
 }
 
-void Variables::set_expanded(const workflow::Pairs& entries) {
-  for (const auto& [name, value] : entries) set(name, workflow::expand(value, lookup()));
+Result<> Variables::set_expanded(const workflow::Pairs& entries) {
+  for (const auto& [name, value] : entries) {
+    set(name, TRY(within("env." + name, workflow::expand(value, lookup()))));
+    TRY_VOID(check_size());  // before the next one doubles it
+  }
+  return {};
 }
 
 std::optional<std::string> Variables::find(std::string_view name) const {
@@ -179,26 +211,27 @@ std::string script_path(const RunFacts& run, std::size_t position) {
   return run.directory + "/.step-" + std::to_string(position);
 }
 
-Launchable launchable(const RunFacts& run, const workflow::Step& step, std::size_t position,
-                      const Variables& variables) {
+Result<Launchable> launchable(const RunFacts& run, const workflow::Step& step, std::size_t position,
+                              const Variables& variables) {
   Launchable out;
   LaunchRequest& request = out.request;
-  request.directory = directory_of(run, step, variables);
+  request.directory = TRY(directory_of(run, step, variables));
   request.environment = variables.all();
   if (!step.script.empty()) {
     request.argv = interpreter_of(step);
     workflow::ShellText text{step.script, {}};
     if (workflow::is_shell(request.argv.front())) {
-      text = workflow::prepare_shell(step.script, named_only(variables));
+      text = TRY(within("script", workflow::prepare_shell(step.script, named_only(variables))));
     }
     append_missing(request.environment, std::move(text.variables));
     out.script = std::move(text.text);
     request.argv.push_back(script_path(run, position));
     append_values(request.argv, variables);
   } else if (!step.argv.empty()) {
-    set_words(request, step.argv, variables);
+    TRY_VOID(set_words(request, step.argv, variables));
   } else {
-    auto text = workflow::prepare_shell(step.command, named_only(variables));
+    auto text =
+        TRY(within("command", workflow::prepare_shell(step.command, named_only(variables))));
     append_missing(request.environment, std::move(text.variables));
     request.argv = shell_of(step);
     request.argv.insert(request.argv.end(), {"-c", std::move(text.text), step.name});
@@ -207,9 +240,9 @@ Launchable launchable(const RunFacts& run, const workflow::Step& step, std::size
   return out;
 }
 
-LaunchRequest condition_command(const RunFacts& run, const std::string& command,
-                                const Variables& variables) {
-  auto text = workflow::prepare_shell(command, named_only(variables));
+Result<LaunchRequest> condition_command(const RunFacts& run, const std::string& command,
+                                        const Variables& variables) {
+  auto text = TRY(workflow::prepare_shell(command, named_only(variables)));
   LaunchRequest request{{"sh", "-c", std::move(text.text), "sh"}, variables.all(), run.directory};
   append_values(request.argv, variables);
   append_missing(request.environment, std::move(text.variables));

@@ -16,11 +16,15 @@
 
 namespace kubiya::engine {
 
+// Names and values of a step's variables together. The kernel takes about twice as much, with the
+// arguments.
+inline constexpr std::size_t kLargestEnvironment = 1024 * 1024;
+
 // What is the same for all steps of a run.
 struct RunFacts {
   std::string run_id;
   std::string workflow;
-  std::string installation_id;
+  std::string mark;       // KUBIYA_INSTALLATION of its processes
   std::string directory;  // the run's private one
   PrincipalPtr principal;
 };
@@ -30,8 +34,11 @@ struct RunFacts {
 // variables (KUBIYA_*, DAG_*) cannot be replaced by any of them.
 class Variables {
  public:
-  Variables(const RunFacts& run, const workflow::Definition& definition, const workflow::Step& step,
-            const workflow::Pairs& params, const workflow::Pairs& outputs);
+  // Code::too_large names the entry of `env` that is too long with its references filled in, or
+  // says that all together are more than kLargestEnvironment.
+  static Result<Variables> make(const RunFacts& run, const workflow::Definition& definition,
+                                const workflow::Step& step, const workflow::Pairs& params,
+                                const workflow::Pairs& outputs);
   // Each name once.
   const workflow::Pairs& all() const { return variables_; }
   std::optional<std::string> find(std::string_view name) const;
@@ -40,8 +47,10 @@ class Variables {
   workflow::Lookup lookup() const;
 
  private:
+  Variables() = default;
   void set(const std::string& name, std::string value);
-  void set_expanded(const workflow::Pairs& entries);
+  Result<> set_expanded(const workflow::Pairs& entries);
+  Result<> check_size() const;
   void set_own(const RunFacts& run, const std::string& step);
   void set_positional(const workflow::Definition& definition, const workflow::Pairs& params);
   workflow::Pairs variables_;
@@ -57,11 +66,12 @@ struct Launchable {
   std::optional<std::string> script;  // to be written at script_path(), 0600
 };
 
-Launchable launchable(const RunFacts& run, const workflow::Step& step, std::size_t position,
-                      const Variables& variables);
+// Errors name the field of the step: Code::too_large.
+Result<Launchable> launchable(const RunFacts& run, const workflow::Step& step, std::size_t position,
+                              const Variables& variables);
 
 // `command` of a precondition without `expected`.
-LaunchRequest condition_command(const RunFacts& run, const std::string& command,
-                                const Variables& variables);
+Result<LaunchRequest> condition_command(const RunFacts& run, const std::string& command,
+                                        const Variables& variables);
 
 }  // namespace kubiya::engine

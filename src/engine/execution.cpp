@@ -8,7 +8,6 @@
 #include <csignal>
 
 #include "base/log.h"
-#include "engine/leftovers.h"
 
 namespace kubiya::engine {
 namespace {
@@ -17,9 +16,19 @@ constexpr std::chrono::milliseconds kLookAgain{20};
 
 }  // namespace
 
-Execution::Execution(Loop& loop, std::unique_ptr<Child> child, const Limits& limits,
-                     workflow::Pairs marks, Listener listener)
+template <class Task>
+auto Execution::later(Task task) {
+  return [&loop = loop_, exists = std::weak_ptr(exists_), task](auto... known) {
+    loop.post([exists, task, known...] {
+      if (!exists.expired()) task(known...);
+    });
+  };
+}
+
+Execution::Execution(Loop& loop, Sweeper& sweeper, std::unique_ptr<Child> child,
+                     const Limits& limits, workflow::Pairs marks, Listener listener)
     : loop_(loop),
+      sweeper_(sweeper),
       child_(std::move(child)),
       limits_(limits),
       marks_(std::move(marks)),
@@ -82,10 +91,18 @@ void Execution::close_source(Stream stream) {
 void Execution::exited() {
   loop_.unwatch(child_->pidfd(), exit_watch_);
   exit_watch_ = 0;
-  if (end_.stopped != StopReason::none && !killed_ && child_->is_group_alive()) {
-    linger_timer_ = loop_.after(kLookAgain, [this] { exited(); });
-    return;
-  }
+  if (end_.stopped == StopReason::none) return reap();
+  look_at_group();
+}
+
+void Execution::look_at_group() {
+  sweeper_.look(child_, later([this](bool alive) {
+                  if (!alive || killed_) return reap();
+                  linger_timer_ = loop_.after(kLookAgain, [this] { look_at_group(); });
+                }));
+}
+
+void Execution::reap() {
   child_->signal_group(SIGKILL);
   const auto exit = child_->reap();
   loop_.cancel(deadline_);
@@ -97,7 +114,10 @@ void Execution::exited() {
     end_.exit = {128 + SIGKILL, true};
   }
   reaped_ = true;
-  kill_marked(marks_);
+  sweeper_.kill(marks_, later([this] {
+                  swept_ = true;
+                  end_if_complete();
+                }));
   drain_timer_ = loop_.after(limits_.drain_pipes, [this] { drained(); });
   end_if_complete();
 }
@@ -110,7 +130,7 @@ void Execution::drained() {
 }
 
 void Execution::end_if_complete() {
-  if (!reaped_ || out_.watch != 0 || err_.watch != 0) return;
+  if (!reaped_ || !swept_ || out_.watch != 0 || err_.watch != 0) return;
   loop_.cancel(drain_timer_);
   const auto ended = std::move(listener_.ended);
   const End end = end_;

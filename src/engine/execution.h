@@ -12,6 +12,7 @@
 
 #include "engine/launcher.h"
 #include "engine/loop.h"
+#include "engine/sweeper.h"
 
 namespace kubiya::engine {
 
@@ -34,9 +35,9 @@ class Execution {
     std::function<void(const End&)> ended;  // last call; may destroy the execution
   };
 
-  // `marks` name descendants that left the group (see kill_marked); empty: nobody is looked for.
-  Execution(Loop& loop, std::unique_ptr<Child> child, const Limits& limits, workflow::Pairs marks,
-            Listener listener);
+  // `marks` name descendants that left the group (see kill_marked).
+  Execution(Loop& loop, Sweeper& sweeper, std::unique_ptr<Child> child, const Limits& limits,
+            workflow::Pairs marks, Listener listener);
   ~Execution();
   Execution(const Execution&) = delete;
   Execution& operator=(const Execution&) = delete;
@@ -54,12 +55,19 @@ class Execution {
   void read_some(Stream stream);
   void close_source(Stream stream);
   void exited();
+  void look_at_group();
+  void reap();
   void kill_group();
   void drained();
   void end_if_complete();
 
+  // On the loop, if this still exists.
+  template <class Task>
+  auto later(Task task);
+
   Loop& loop_;
-  std::unique_ptr<Child> child_;
+  Sweeper& sweeper_;
+  const std::shared_ptr<Child> child_;
   const Limits limits_;
   const workflow::Pairs marks_;
   Listener listener_;
@@ -68,7 +76,9 @@ class Execution {
   Loop::Id deadline_ = 0, kill_timer_ = 0, linger_timer_ = 0, drain_timer_ = 0;
   bool killed_ = false;
   bool reaped_ = false;
+  bool swept_ = false;
   End end_;
+  const std::shared_ptr<bool> exists_ = std::make_shared<bool>(true);
 };
 
 }  // namespace kubiya::engine

@@ -2,11 +2,16 @@
 //
 // What a step gets from the server, and what is left of it: H1, H2, H7–H9, H11–H16,
 // H21–H27 of the threat catalogue, as far as they hold without a sandbox.
+#include <sys/prctl.h>
+
 #include <algorithm>
 #include <csignal>
 #include <sstream>
 
 #include "engine/leftovers.h"
+#include "engine/process_stat.h"
+#include "engine/server_mark.h"
+#include "engine/sweeper.h"
 #include "engine/testing.h"
 
 namespace kubiya::engine {
@@ -43,7 +48,7 @@ steps:
       "HOME=" + directory,
       "HOST=db.eu.example",
       "KUBIYA_API_KEY=[redacted]",
-      "KUBIYA_INSTALLATION=" + options.installation_id,
+      "KUBIYA_INSTALLATION=" + child_mark(options.installation_id, this_server()),
       "KUBIYA_ISSUER=https://issuer.example",
       "KUBIYA_RUN_ID=" + done.run.id,
       "KUBIYA_SUBJECT=ada",
@@ -204,6 +209,56 @@ TEST_F(EngineTest, SaysInPlainWordsWhyNothingStarted) {
   }
 }
 
+TEST_F(EngineTest, NamesTheFieldThatGrowsTooLong) {
+  const std::string half = "$(x)" + std::string(70'000, 'x');
+  struct Row {
+    const char* step;
+    const char* reason;
+  };
+  constexpr const char* kTooLong = ": longer than 131072 bytes with its references filled in";
+  for (const Row& row :
+       {Row{"env: [{B: $A$A}], command: 'true'", "env.B"},
+        Row{"dir: $A/$A, command: 'true'", "dir"}, Row{"command: [echo, $A$A]", "command[1]"},
+        Row{"command: 'true', precondition: {condition: $A$A, expected: x}", "preconditions[0]"}}) {
+    const auto done =
+        run("params: {A: x}\nsteps: [{name: a, " + std::string(row.step) + "}]", {{"A", half}});
+    EXPECT_EQ(done.step("a").status, "failed") << row.step;
+    EXPECT_EQ(done.step("a").reason, row.reason + std::string(kTooLong));
+  }
+  const auto whole =
+      run("params: {A: x}\nenv: [{B: $A$A}]\nsteps: [{name: a, command: 'true'}]", {{"A", half}});
+  EXPECT_EQ(whole.run.status, "failed");
+  EXPECT_EQ(whole.run.reason, "env.B" + std::string(kTooLong));
+}
+
+TEST_F(EngineTest, BoundsTheVariablesOfAStepTogether) {
+  std::string env = "params: {A: x}\nsteps:\n  - name: a\n    command: 'true'\n    env:\n";
+  for (int i = 0; i < 30; ++i) env += "      - V" + std::to_string(i) + ": $A\n";
+  const auto done = run(env, {{"A", std::string(100'000, 'x')}});
+  EXPECT_EQ(done.step("a").status, "failed");
+  EXPECT_EQ(done.step("a").reason,
+            "the step's variables are more than 1048576 bytes together; the largest is A");
+}
+
+TEST_F(EngineTest, JudgesAThousandPreconditions) {
+  std::string text = "steps:\n  - name: a\n    command: 'true'\n    preconditions:\n";
+  for (int i = 0; i < 1'000; ++i) text += "      - {condition: x, expected: x}\n";
+  EXPECT_EQ(run(text).step("a").status, "finished");
+}
+
+TEST_F(EngineTest, BoundsTheOutputsOfARunTogether) {
+  options.captured_bytes = 4 * 1024 * 1024;
+  std::string text = "steps:\n";
+  for (int i = 0; i < 3; ++i) {
+    text += "  - {name: s" + std::to_string(i) + ", depends: [], output: O" + std::to_string(i) +
+            ", command: \"head -c 3500000 /dev/zero | tr '\\\\0' x\"}\n";
+  }
+  const auto done = run("type: graph\nmaxActiveSteps: 1\n" + text);
+  EXPECT_EQ(done.step("s1").status, "finished");
+  EXPECT_EQ(done.step("s2").status, "failed");
+  EXPECT_EQ(done.step("s2").reason, "the captured output is over its limit");
+}
+
 TEST_F(EngineTest, RunsScriptsByTheirInterpreter) {
   const auto done = run(R"(
 steps:
@@ -362,20 +417,99 @@ steps: [{name: a, command: 'echo "[$1] [$2] $#"'}]
   EXPECT_EQ(done.text("stdout"), "[] [b] 2\n");
 }
 
-TEST_F(EngineTest, KillsLeftoversOfThisInstallationOnly) {
-  const auto sleeper = [&](const std::string& installation) {
-    return *launcher->launch({{"sleep", "62"},
-                              {{"PATH", "/usr/bin:/bin"}, {"KUBIYA_INSTALLATION", installation}},
-                              "/tmp"});
+TEST_F(EngineTest, KillsWhatTheLastServerOfThisDirectoryLeft) {
+  const ServerIdentity now = this_server();
+  ServerIdentity gone = now;
+  gone.started += 1;  // the number was given to another process since
+  ServerIdentity other_boot = gone;
+  other_boot.boot = "another";
+  const auto sleeper = [&](const std::string& mark) {
+    return *launcher->launch(
+        {{"sleep", "62"}, {{"PATH", "/usr/bin:/bin"}, {"KUBIYA_INSTALLATION", mark}}, "/tmp"});
   };
-  const auto ours = sleeper("ours-1");
-  const auto others = sleeper("ours-12");
-  EXPECT_EQ(kill_leftovers("ours-1"), 1u);
-  EXPECT_EQ(kill_leftovers(""), 0u);
-  EXPECT_TRUE(eventually([&] { return ours->reap().has_value(); }));
-  EXPECT_FALSE(others->reap()) << "still running";
-  others->signal_group(SIGKILL);
-  EXPECT_TRUE(eventually([&] { return others->reap().has_value(); }));
+  const auto left = sleeper(child_mark("ours-1", gone));
+  const auto others = sleeper(child_mark("ours-12", gone));
+  const auto running = sleeper(child_mark("ours-1", now));
+  EXPECT_EQ(kill_leftovers("ours-1", other_boot, now), 0u) << "another machine or start of it";
+  EXPECT_EQ(kill_leftovers("ours-1", now, gone), 0u) << "a copy beside the original that runs";
+  EXPECT_EQ(kill_leftovers("", gone, now), 0u);
+  EXPECT_EQ(kill_leftovers("ours-1", gone, now), 1u);
+  EXPECT_TRUE(eventually([&] { return left->reap().has_value(); }));
+  for (const auto& child : {others.get(), running.get()}) {
+    EXPECT_FALSE(child->reap()) << "still running";
+    child->signal_group(SIGKILL);
+    EXPECT_TRUE(eventually([&] { return child->reap().has_value(); }));
+  }
+}
+
+TEST(Sweeper, LooksForManyAtOnceOnAThreadOfItsOwn) {
+  const auto launcher = make_process_launcher();
+  std::vector<std::unique_ptr<Child>> children;
+  std::atomic<int> done{0};
+  {
+    Sweeper sweeper(*launcher);
+    for (const char* mark : {"sweep-1", "sweep-2", "sweep-3"}) {
+      const workflow::Pairs marks{{"SWEPT", mark + std::to_string(::getpid())}};
+      workflow::Pairs environment{{"PATH", "/usr/bin:/bin"}};
+      environment.push_back(marks.front());
+      children.push_back(*launcher->launch({{"sleep", "62"}, environment, "/tmp"}));
+      sweeper.kill(marks, [&done, caller = std::this_thread::get_id()] {
+        EXPECT_NE(std::this_thread::get_id(), caller);
+        ++done;
+      });
+    }
+    sweeper.kill({}, [&done] { ++done; });
+  }
+  EXPECT_EQ(done, 4) << "what is asked is done before the end";
+  for (const auto& child : children) {
+    EXPECT_TRUE(eventually([&] { return child->reap().has_value(); }));
+  }
+}
+
+TEST_F(EngineTest, NotesWhoUsesTheWorkDirectory) {
+  engine();
+  EXPECT_EQ(noted_server(options.work_directory), this_server());
+  for (const char* text : {"", "x", "boot", "boot 5", "boot 0 7", "boot -1 7"}) {
+    EXPECT_EQ(parse_server(text), std::nullopt) << text;
+  }
+}
+
+TEST(ProcessStats, NameOneProcess) {
+  const auto self = read_process_stat("self");
+  ASSERT_TRUE(self);
+  EXPECT_EQ(self->parent, ::getppid());
+  EXPECT_EQ(self->group, ::getpgrp());
+  EXPECT_GT(self->started, 0u);
+  EXPECT_EQ(read_process_stat("0"), std::nullopt);
+}
+
+TEST_F(EngineTest, LimitsWhatAStepMayUse) {
+  launcher =
+      make_process_launcher({{.open_files = 64, .file_bytes = 4096, .processes = 0}, 32, false});
+  const auto done = run(R"(
+steps:
+  - name: limits
+    command: ulimit -n; ulimit -H -n; ulimit -c
+  - name: write
+    command: head -c 5000 /dev/zero > f
+)");
+  EXPECT_EQ(done.text("stdout", "limits"), "32\n64\n0\n");
+  EXPECT_EQ(done.step("write").status, "failed");
+}
+
+TEST_F(EngineTest, ReapsWhatStepsLeaveBehind) {
+  launcher = make_process_launcher({{}, 0, true});
+  const auto done = run(R"(
+steps:
+  - name: a
+    command: (setsid sleep 0.01 &) ; setsid sleep 63 & sleep 0.1
+)");
+  EXPECT_EQ(done.run.status, "finished");
+  EXPECT_TRUE(eventually([&] {
+    launcher->reap_orphans();
+    return zombie_children().empty();
+  }));
+  ::prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
 }
 
 }  // namespace

@@ -11,9 +11,13 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <mutex>
+#include <set>
+#include <span>
 
 #include <fmt/format.h>
 
@@ -28,10 +32,25 @@ constexpr auto kByPidfd = static_cast<idtype_t>(3);
 
 int open_pidfd(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }
 
+// The children that somebody here waits for.
+struct Owned {
+  std::mutex mutex;
+  std::set<pid_t> pids;
+};
+
 class ProcessChild final : public Child {
  public:
-  ProcessChild(int pid, Descriptor pidfd, Descriptor out, Descriptor err)
-      : pid_(pid), pidfd_(std::move(pidfd)), out_(std::move(out)), err_(std::move(err)) {}
+  ProcessChild(std::shared_ptr<Owned> owned, int pid, Descriptor pidfd, Descriptor out,
+               Descriptor err)
+      : owned_(std::move(owned)),
+        pid_(pid),
+        pidfd_(std::move(pidfd)),
+        out_(std::move(out)),
+        err_(std::move(err)) {}
+  ~ProcessChild() override {
+    const std::lock_guard lock(owned_->mutex);
+    if (!reaped_) owned_->pids.erase(pid_);
+  }
 
   int pid() const override { return pid_; }
   int pidfd() const override { return pidfd_.get(); }
@@ -46,19 +65,22 @@ class ProcessChild final : public Child {
   bool is_group_alive() const override { return !reaped_ && has_live_member(pid_); }
 
   Result<Exit> reap() override {
+    const std::lock_guard lock(owned_->mutex);  // the number is free for a new child afterwards
     siginfo_t info{};
     if (::waitid(kByPidfd, static_cast<id_t>(pidfd_.get()), &info, WEXITED | WNOHANG) != 0) {
       return fail(Code::internal, "The process was lost.", std::strerror(errno));
     }
     if (info.si_pid == 0) return fail(Code::internal, "The process is still running.");
     reaped_ = true;
+    owned_->pids.erase(pid_);
     if (info.si_code == CLD_EXITED) return Exit{info.si_status, false};
     return Exit{128 + info.si_status, true};
   }
 
  private:
+  const std::shared_ptr<Owned> owned_;
   const int pid_;
-  bool reaped_ = false;
+  std::atomic<bool> reaped_ = false;
   Descriptor pidfd_, out_, err_;
 };
 
@@ -120,6 +142,33 @@ Result<std::string> find_program(const std::string& name, std::string_view path)
   return fail(Code::invalid, "command not found: " + name);
 }
 
+struct Limit {
+  __rlimit_resource resource;
+  struct rlimit most;
+};
+
+struct rlimit own_limit(__rlimit_resource resource) {
+  struct rlimit own{RLIM_INFINITY, RLIM_INFINITY};
+  ::getrlimit(resource, &own);
+  return own;
+}
+
+// Not above what this process may have itself: asking for more would fail.
+std::vector<Limit> limits_of(const LauncherOptions& options) {
+  const auto bounded = [](__rlimit_resource resource, std::uint64_t most) {
+    struct rlimit limit = own_limit(resource);
+    if (most != 0) limit.rlim_max = std::min<rlim_t>(most, limit.rlim_max);
+    limit.rlim_cur = most != 0 ? limit.rlim_max : limit.rlim_cur;
+    return Limit{resource, limit};
+  };
+  Limit files = bounded(RLIMIT_NOFILE, options.limits.open_files);
+  if (options.soft_open_files != 0) {
+    files.most.rlim_cur = std::min<rlim_t>(files.most.rlim_cur, options.soft_open_files);
+  }
+  return {Limit{RLIMIT_CORE, {0, 0}}, files, bounded(RLIMIT_FSIZE, options.limits.file_bytes),
+          bounded(RLIMIT_NPROC, options.limits.processes)};
+}
+
 // Everything the child needs, ready before it exists: between vfork and execve it shares our
 // memory and may call only what is async-signal-safe.
 struct ChildPlan {
@@ -128,9 +177,9 @@ struct ChildPlan {
   char* const* envp = nullptr;
   const char* directory = nullptr;
   int in = -1, out = -1, err = -1;
+  std::span<const Limit> limits;
   pid_t parent = 0;
   sigset_t no_signals{};
-  struct rlimit open_files{};
   // Written by the child.
   volatile int error = 0;
   volatile bool directory_failed = false;
@@ -153,9 +202,9 @@ void reset_signals(const sigset_t& none) {
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) give_up(plan);
   if (::getppid() != plan.parent) ::_exit(127);  // the parent died before the line above
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) give_up(plan);
-  const struct rlimit no_core{0, 0};
-  if (::setrlimit(RLIMIT_CORE, &no_core) != 0) give_up(plan);
-  if (::setrlimit(RLIMIT_NOFILE, &plan.open_files) != 0) give_up(plan);
+  for (const Limit& limit : plan.limits) {
+    if (::setrlimit(limit.resource, &limit.most) != 0) give_up(plan);
+  }
   ::umask(077);
   if (::chdir(plan.directory) != 0) {
     plan.directory_failed = true;
@@ -243,7 +292,20 @@ Result<> check_no_nul(const LaunchRequest& request) {
 
 class ProcessLauncher final : public Launcher {
  public:
-  explicit ProcessLauncher(std::uint64_t open_files) : open_files_(open_files) {}
+  explicit ProcessLauncher(const LauncherOptions& options)
+      : limits_(limits_of(options)), adopts_orphans_(options.adopts_orphans) {
+    if (adopts_orphans_) ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+  }
+
+  // One that nobody waits for and that is not of a step either is still nobody else's.
+  void reap_orphans() override {
+    if (!adopts_orphans_) return;
+    for (const int pid : zombie_children()) {
+      const std::lock_guard lock(owned_->mutex);
+      if (owned_->pids.contains(pid)) continue;
+      ::waitpid(pid, nullptr, WNOHANG);
+    }
+  }
 
   Result<std::unique_ptr<Child>> launch(const LaunchRequest& request) override {
     if (request.argv.empty()) return fail(Code::invalid, "The command is empty.");
@@ -268,10 +330,12 @@ class ProcessLauncher final : public Launcher {
     plan.in = null.get();
     plan.out = out.write.get();
     plan.err = err.write.get();
+    plan.limits = limits_;
     plan.parent = ::getpid();
     ::sigemptyset(&plan.no_signals);
-    plan.open_files = open_files_limit();
 
+    // A child that ends at once must be known before somebody looks for orphans.
+    std::unique_lock owning(owned_->mutex);
     const pid_t pid = [&plan] {
       const SignalsBlocked blocked;
       return spawn(plan);
@@ -288,25 +352,22 @@ class ProcessLauncher final : public Launcher {
       ::waitpid(pid, nullptr, 0);
       return fail(Code::unavailable, "No file descriptor is left.", std::strerror(error));
     }
-    return std::make_unique<ProcessChild>(pid, std::move(pidfd), std::move(out.read),
+    owned_->pids.insert(pid);
+    owning.unlock();
+    return std::make_unique<ProcessChild>(owned_, pid, std::move(pidfd), std::move(out.read),
                                           std::move(err.read));
   }
 
  private:
-  struct rlimit open_files_limit() const {
-    struct rlimit files{};
-    ::getrlimit(RLIMIT_NOFILE, &files);
-    if (open_files_ != 0) files.rlim_cur = std::min<rlim_t>(files.rlim_cur, open_files_);
-    return files;
-  }
-
-  const std::uint64_t open_files_;
+  const std::shared_ptr<Owned> owned_ = std::make_shared<Owned>();
+  const std::vector<Limit> limits_;
+  const bool adopts_orphans_;
 };
 
 }  // namespace
 
-std::unique_ptr<Launcher> make_process_launcher(std::uint64_t open_files) {
-  return std::make_unique<ProcessLauncher>(open_files);
+std::unique_ptr<Launcher> make_process_launcher(const LauncherOptions& options) {
+  return std::make_unique<ProcessLauncher>(options);
 }
 
 }  // namespace kubiya::engine

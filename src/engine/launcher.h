@@ -2,7 +2,7 @@
 //
 // Child processes. Each runs in its own session and process group, with exactly the
 // given environment, stdin from /dev/null, no inherited descriptors, default signals,
-// umask 077, no core dump, no_new_privs, and dies with the server.
+// umask 077, no core dump, no_new_privs, with limits, and dies with the server.
 #pragma once
 
 #include <cstddef>
@@ -45,13 +45,30 @@ class Launcher {
  public:
   virtual ~Launcher() = default;
   virtual Result<std::unique_ptr<Child>> launch(const LaunchRequest& request) = 0;
+  // Takes notice of descendants that were left to this process and have ended. Any thread; reads
+  // /proc.
+  virtual void reap_orphans() {}
 };
 
-// vfork and execve; no copy of a large parent's page tables. `open_files` is the soft limit of
-// descriptors in a child, because programs that use select() break above 1024; 0 leaves ours.
-std::unique_ptr<Launcher> make_process_launcher(std::uint64_t open_files = 0);
+// What a step's processes may use, each by itself. 0: as much as the server's own.
+struct StepLimits {
+  std::uint64_t open_files = 0;
+  std::uint64_t file_bytes = 0;  // of a file they write
+  std::uint64_t processes = 0;   // of the server's user, all together
+};
 
-// Kills every process of this user whose environment has KUBIYA_INSTALLATION=id. Returns how many.
-std::size_t kill_leftovers(const std::string& installation_id);
+struct LauncherOptions {
+  StepLimits limits;
+  // The soft limit of open files in a child, because programs that use select() break above 1024.
+  // 0: ours.
+  std::uint64_t soft_open_files = 0;
+  // This process belongs to the server alone: what steps leave behind comes to it (as it does to
+  // process 1 of a container) and is reaped. An application that has children of its own must not
+  // ask for this.
+  bool adopts_orphans = false;
+};
+
+// vfork and execve; no copy of a large parent's page tables.
+std::unique_ptr<Launcher> make_process_launcher(const LauncherOptions& options = {});
 
 }  // namespace kubiya::engine

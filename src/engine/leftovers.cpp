@@ -12,16 +12,14 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
-#include <fstream>
 #include <memory>
 #include <optional>
 #include <set>
-#include <sstream>
 #include <string>
 #include <thread>
 
 #include "engine/descriptor.h"
-#include "engine/launcher.h"
+#include "engine/process_stat.h"
 
 namespace kubiya::engine {
 namespace {
@@ -53,6 +51,7 @@ std::string environment_of(int proc, const char* name) {
 }
 
 bool has_marks(const std::string& environment, const workflow::Pairs& marks) {
+  if (environment.empty() || marks.empty()) return false;
   for (const auto& [name, value] : marks) {
     std::string entry(1, '\0');
     entry += name + "=" + value;
@@ -62,15 +61,19 @@ bool has_marks(const std::string& environment, const workflow::Pairs& marks) {
   return true;
 }
 
+bool has_any(const std::string& environment, std::span<const workflow::Pairs> marks) {
+  return std::ranges::any_of(marks, [&](const auto& one) { return has_marks(environment, one); });
+}
+
 // The descriptor names the process even if its number is given away meanwhile.
-bool kill_if_marked(int proc, const char* name, pid_t pid, const workflow::Pairs& marks) {
-  if (!has_marks(environment_of(proc, name), marks)) return false;
+bool kill_if_marked(int proc, const char* name, pid_t pid, std::span<const workflow::Pairs> marks) {
+  if (!has_any(environment_of(proc, name), marks)) return false;
   const Descriptor pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  if (!pidfd || !has_marks(environment_of(proc, name), marks)) return false;
+  if (!pidfd || !has_any(environment_of(proc, name), marks)) return false;
   return ::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0) == 0;
 }
 
-std::set<pid_t> kill_round(const workflow::Pairs& marks) {
+std::set<pid_t> kill_round(std::span<const workflow::Pairs> marks) {
   std::set<pid_t> killed;
   const std::unique_ptr<DIR, int (*)(DIR*)> proc(::opendir("/proc"), ::closedir);
   if (!proc) return killed;
@@ -81,28 +84,34 @@ std::set<pid_t> kill_round(const workflow::Pairs& marks) {
   return killed;
 }
 
+template <class Predicate>
+std::vector<int> processes(Predicate wanted) {
+  std::vector<int> found;
+  const std::unique_ptr<DIR, int (*)(DIR*)> proc(::opendir("/proc"), ::closedir);
+  if (!proc) return found;
+  while (const dirent* entry = ::readdir(proc.get())) {
+    const auto pid = process_id(entry->d_name);
+    if (!pid) continue;
+    const auto stat = read_process_stat(entry->d_name);
+    if (stat && wanted(*stat)) found.push_back(*pid);
+  }
+  return found;
+}
+
 }  // namespace
 
 bool has_live_member(int process_group) {
-  const std::unique_ptr<DIR, int (*)(DIR*)> proc(::opendir("/proc"), ::closedir);
-  if (!proc) return false;
-  while (const dirent* entry = ::readdir(proc.get())) {
-    if (!process_id(entry->d_name)) continue;
-    std::ifstream file(std::string("/proc/") + entry->d_name + "/stat");
-    std::string line;
-    std::getline(file, line);
-    // The name before it may hold anything, brackets too.
-    std::istringstream fields(line.substr(std::min(line.rfind(')'), line.size() - 1) + 1));
-    char state = 0;
-    int parent = 0, group = 0;
-    fields >> state >> parent >> group;
-    if (fields && group == process_group && state != 'Z' && state != 'X') return true;
-  }
-  return false;
+  return !processes([process_group](const ProcessStat& stat) {
+            return stat.group == process_group && stat.state != 'Z' && stat.state != 'X';
+          }).empty();
 }
 
-std::size_t kill_marked(const workflow::Pairs& marks) {
-  if (marks.empty()) return 0;
+std::vector<int> zombie_children() {
+  return processes(
+      [](const ProcessStat& stat) { return stat.parent == ::getpid() && stat.state == 'Z'; });
+}
+
+std::size_t kill_marked(std::span<const workflow::Pairs> marks) {
   std::set<pid_t> killed;
   for (int round = 0; round < kRounds; ++round) {
     const auto found = kill_round(marks);
@@ -111,11 +120,6 @@ std::size_t kill_marked(const workflow::Pairs& marks) {
     std::this_thread::sleep_for(kPause);
   }
   return killed.size();
-}
-
-std::size_t kill_leftovers(const std::string& installation_id) {
-  if (installation_id.empty()) return 0;
-  return kill_marked({{"KUBIYA_INSTALLATION", installation_id}});
 }
 
 }  // namespace kubiya::engine

@@ -4,6 +4,7 @@
 #include "engine/descriptor.h"
 #include "engine/fair_queue.h"
 #include "engine/scrub.h"
+#include "engine/shares.h"
 #include "engine/testing.h"
 
 namespace kubiya::engine {
@@ -11,21 +12,63 @@ namespace {
 
 TEST(FairQueue, LetsOwnersTakeTurns) {
   FairQueue<int> queue;
-  for (int i = 1; i <= 3; ++i) queue.push("ada", i);
-  queue.push("bob", 10);
-  queue.push("eve", 20);
+  for (int i = 1; i <= 3; ++i) queue.push("acme", "ada", i);
+  queue.push("acme", "bob", 10);
+  queue.push("acme", "eve", 20);
   EXPECT_EQ(queue.size(), 5u);
-  EXPECT_EQ(queue.size_of("ada"), 3u);
   std::vector<int> order;
   while (const auto item = queue.pop()) order.push_back(*item);
   EXPECT_EQ(order, (std::vector<int>{1, 10, 20, 2, 3}));
   EXPECT_EQ(queue.size(), 0u);
 }
 
+TEST(FairQueue, LetsTenantsTakeTurnsHoweverManyOwnersOneHas) {
+  FairQueue<int> queue;
+  for (int i = 1; i <= 3; ++i) queue.push("acme", "owner" + std::to_string(i), i);
+  queue.push("globex", "bob", 10);
+  queue.push("globex", "bob", 11);
+  std::vector<int> order;
+  while (const auto item = queue.pop()) order.push_back(*item);
+  EXPECT_EQ(order, (std::vector<int>{1, 10, 2, 11, 3}));
+}
+
+TEST(FairQueue, PassesOverThoseWhoMayNotHaveMore) {
+  FairQueue<int> queue;
+  queue.push("acme", "ada", 1);
+  queue.push("acme", "bob", 2);
+  queue.push("globex", "eve", 3);
+  const auto not_acme = [](const std::string& tenant, const std::string&) {
+    return tenant != "acme";
+  };
+  EXPECT_EQ(queue.pop(not_acme), 3);
+  EXPECT_EQ(queue.pop(not_acme), std::nullopt);
+  EXPECT_EQ(queue.pop([](const std::string&, const std::string& o) { return o == "bob"; }), 2);
+  EXPECT_EQ(queue.pop(), 1);
+}
+
+TEST(Shares, LeaveAPartOfThePlacesToOthers) {
+  using Limit = Shares::Limit;
+  Shares shares(16, 0, 0);
+  for (int i = 0; i < 12; ++i) {
+    EXPECT_EQ(shares.full("acme", "ada"), std::nullopt);
+    shares.take("acme", "ada");
+  }
+  EXPECT_EQ(shares.full("acme", "ada"), Limit::owner);
+  EXPECT_EQ(shares.most(Limit::owner), 12u);
+  for (int i = 0; i < 2; ++i) shares.take("acme", "bob");
+  EXPECT_EQ(shares.full("acme", "bob"), Limit::tenant);
+  for (int i = 0; i < 2; ++i) shares.take("globex", "eve");
+  EXPECT_EQ(shares.full("globex", "eve"), Limit::total);
+  shares.give_back("acme", "ada");
+  EXPECT_EQ(shares.full("acme", "ada"), std::nullopt);
+  EXPECT_EQ(Shares(1, 0, 0).full("acme", "ada"), std::nullopt);
+  EXPECT_EQ(Shares(0, 0, 0).full("acme", "ada"), Limit::total);
+}
+
 TEST(FairQueue, RemovesWithoutDisturbingTheRest) {
   FairQueue<int> queue;
-  for (int i = 1; i <= 3; ++i) queue.push("ada", i);
-  queue.push("bob", 2);
+  for (int i = 1; i <= 3; ++i) queue.push("acme", "ada", i);
+  queue.push("acme", "bob", 2);
   queue.remove_if([](int item) { return item == 2; });
   EXPECT_EQ(queue.size(), 2u);
   EXPECT_EQ(queue.pop(), 1);
@@ -106,7 +149,7 @@ class PaperLauncher final : public Launcher {
     const std::lock_guard lock(mutex_);
     launched_.push_back(request.argv.back());
     auto child = std::make_unique<Paper>(static_cast<int>(launched_.size()));
-    ends_.push_back(child->exit_event());
+    ends_.emplace_back(::dup(child->exit_event()));  // it may be closed while we write
     return child;
   }
 
@@ -117,7 +160,7 @@ class PaperLauncher final : public Launcher {
   void end(std::size_t number) {
     const std::lock_guard lock(mutex_);
     const std::uint64_t one = 1;
-    ASSERT_EQ(::write(ends_.at(number), &one, sizeof one), static_cast<ssize_t>(sizeof one));
+    ASSERT_EQ(::write(ends_.at(number).get(), &one, sizeof one), static_cast<ssize_t>(sizeof one));
   }
 
  private:
@@ -146,7 +189,7 @@ class PaperLauncher final : public Launcher {
 
   mutable std::mutex mutex_;
   std::vector<std::string> launched_;
-  std::vector<int> ends_;
+  std::vector<Descriptor> ends_;
 };
 
 class SchedulingTest : public EngineTest {
@@ -173,6 +216,45 @@ TEST_F(SchedulingTest, GivesRunPlacesToOwnersInTurns) {
   }
   for (const auto& id : ids) wait_for(id);
   EXPECT_EQ(paper().launched(), (std::vector<std::string>{"ada1", "ada2", "bob1", "ada3"}));
+}
+
+TEST_F(SchedulingTest, KeepsPlacesForOtherTenants) {
+  options.active_runs = 3;
+  options.active_runs_per_tenant = 2;
+  options.active_runs_per_owner = 1;
+  const auto begin = [&](const std::string& who, const std::string& tenant) {
+    EXPECT_TRUE(
+        start(start_of("steps: [{name: s, command: [x, " + who + "]}]"), permit_for(who, tenant)));
+  };
+  for (const char* who : {"ada", "ada", "bob", "cyd"}) begin(who, "acme");
+  begin("eve", "globex");
+  ASSERT_TRUE(launched(3));
+  EXPECT_EQ(paper().launched(), (std::vector<std::string>{"ada", "bob", "eve"}));
+  paper().end(1);
+  ASSERT_TRUE(launched(4));
+  EXPECT_EQ(paper().launched().back(), "cyd") << "ada holds her part already";
+  paper().end(0);
+  ASSERT_TRUE(launched(5));
+  for (const std::size_t left : {2, 3, 4}) paper().end(left);
+}
+
+TEST_F(SchedulingTest, KeepsPlacesForTheStepsOfOthers) {
+  options.active_steps = 3;
+  options.active_steps_per_tenant = 2;
+  options.active_steps_per_owner = 2;
+  const std::string steps =
+      "type: graph\nsteps: [{name: a, command: [x, a]}, {name: b, command: [x, b]}, "
+      "{name: c, command: [x, c]}]";
+  ASSERT_TRUE(start(start_of(steps)));
+  ASSERT_TRUE(launched(2));
+  ASSERT_TRUE(
+      start(start_of("steps: [{name: s, command: [x, eve]}]"), permit_for("eve", "globex")));
+  ASSERT_TRUE(launched(3));
+  EXPECT_EQ(paper().launched().back(), "eve");
+  paper().end(0);
+  ASSERT_TRUE(launched(4));
+  EXPECT_EQ(paper().launched().back(), "c");
+  for (const std::size_t left : {1, 2, 3}) paper().end(left);
 }
 
 TEST_F(SchedulingTest, BoundsTheStepsOfAllRunsTogether) {

@@ -10,6 +10,7 @@
 #include <filesystem>
 
 #include "base/log.h"
+#include "engine/server_mark.h"
 #include "engine/worker.h"
 #include "workflow/plan.h"
 
@@ -18,7 +19,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kReason = "The server stopped while the run was active.";
+constexpr const char* kActive = "The server stopped while the run was active.";
+constexpr const char* kQueued = "The server stopped before the run began; nothing of it ran.";
 
 // Ours, and closed to others: what steps write there may be secret.
 Result<> make_private_directory(const std::string& path) {
@@ -74,11 +76,15 @@ Result<Descriptor> recover(const EngineOptions& options, store::Database& db,
                            audit::Journal& journal, const Clock& clock) {
   TRY_VOID(make_private_directory(options.work_directory));
   Descriptor lock = TRY(lock_directory(options.work_directory));
-  const std::size_t killed = kill_leftovers(options.installation_id);
+  const ServerIdentity now = this_server();
+  const auto before = noted_server(options.work_directory);
+  const std::size_t killed = before ? kill_leftovers(options.installation_id, *before, now) : 0;
+  TRY_VOID(note_server(options.work_directory, now));
   store::Runs runs(db);
   const auto left = TRY(runs.unfinished());
   for (const store::RunRow& run : left) {
-    TRY_VOID(runs.interrupt(run.id, unix_ms(clock.wall()), kReason));
+    const bool queued = run.status == to_string(workflow::RunStatus::queued);
+    TRY_VOID(runs.interrupt(run.id, unix_ms(clock.wall()), queued ? kQueued : kActive));
   }
   // Those, and runs whose end was stored but not yet recorded when the server stopped.
   for (const store::RunRow& run : TRY(runs.unaudited())) {

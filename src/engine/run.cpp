@@ -91,9 +91,7 @@ void Run::begin() {
 void Run::prepare() {
   if (!storage_failed_) publish(RunEvent::Kind::run_started, "", row_.status, "");
   if (::mkdir(facts_.directory.c_str(), 0700) != 0) {
-    plan_.cancel("the run could not start");
-    return finish_as(RunStatus::failed,
-                     std::string("The run's directory cannot be made: ") + std::strerror(errno));
+    return fail_early(std::string("The run's directory cannot be made: ") + std::strerror(errno));
   }
   if (const auto timeout = request_.definition.timeout; timeout.count() > 0) {
     deadline_ = loop_->after(timeout, [this] {
@@ -107,16 +105,28 @@ void Run::prepare() {
     preparing_ = false;
     return advance();
   }
+  check_preconditions();
+}
+
+void Run::check_preconditions() {
   static const workflow::Step kNoStep;
-  auto variables = std::make_shared<const Variables>(facts_, request_.definition, kNoStep,
-                                                     request_.params, workflow::Pairs{});
-  check(request_.definition.preconditions, 0, true, std::move(variables), condition_,
-        [this](bool met) {
-          condition_.reset();
-          preparing_ = false;
-          if (!met) plan_.preconditions_unmet();
-          advance();
-        });
+  const auto judged = [this](const Verdict& verdict) {
+    condition_.reset();
+    preparing_ = false;
+    if (!verdict.fault.empty()) return fail_early(verdict.fault);
+    if (!verdict.met) plan_.preconditions_unmet();
+    advance();
+  };
+  auto variables = Variables::make(facts_, request_.definition, kNoStep, request_.params, {});
+  if (!variables) return judged({false, variables.error().message});
+  check(request_.definition.preconditions, 0, {},
+        std::make_shared<const Variables>(std::move(*variables)), condition_, judged);
+}
+
+// Before any step began.
+void Run::fail_early(const std::string& reason) {
+  plan_.cancel("the run could not start");
+  finish_as(RunStatus::failed, reason);
 }
 
 // Rows of steps that ended without running.

@@ -22,6 +22,7 @@
 #include "engine/execution.h"
 #include "engine/loop.h"
 #include "engine/scrub.h"
+#include "engine/sweeper.h"
 #include "engine/worker.h"
 #include "store/store.h"
 #include "workflow/plan.h"
@@ -39,7 +40,7 @@ class RunHost {
   virtual ~RunHost() = default;
   // Calls run.start(step, attempt) when one of the engine's places for steps is free.
   virtual void want_place(Run& run, std::size_t step, int attempt) = 0;
-  virtual void free_place() = 0;
+  virtual void free_place(Run& run) = 0;
   virtual void publish(const RunEvent& event) = 0;
   // The run is final; its last event comes after this.
   virtual void finished(Run& run) = 0;
@@ -52,6 +53,7 @@ class RunHost {
   // Shared with callbacks of the store, which may come after the engine's end.
   const std::shared_ptr<Loop> loop = std::make_shared<Loop>();
   Worker worker;
+  Sweeper sweeper{launcher};
 };
 
 class Run : public std::enable_shared_from_this<Run> {
@@ -74,10 +76,17 @@ class Run : public std::enable_shared_from_this<Run> {
  private:
   struct Attempt;
   struct StepState;
-  using Verdict = std::function<void(bool met)>;
+  // On preconditions. `fault`: one of them cannot be judged, and why.
+  struct Verdict {
+    bool met = true;
+    std::string fault;
+  };
+  using Judged = std::function<void(const Verdict&)>;
 
   // run.cpp: the course of the run
   void prepare();
+  void check_preconditions();
+  void fail_early(const std::string& reason);
   void advance();
   void settle();
   void record_settled(std::size_t step);
@@ -98,6 +107,8 @@ class Run : public std::enable_shared_from_this<Run> {
   // attempt.cpp: one attempt of one step
   void intent_durable(std::size_t step);
   void launch(std::size_t step);
+  void launch_child(std::size_t step, const LaunchRequest& request);
+  void not_launched(std::size_t step, const std::string& why);
   void output(std::size_t step, Stream stream, std::string_view bytes);
   void capture(std::size_t step, std::string_view bytes);
   void flush(std::size_t step);
@@ -110,9 +121,11 @@ class Run : public std::enable_shared_from_this<Run> {
   // What every process of a step has in its environment.
   workflow::Pairs marks(const std::string& step) const;
   workflow::Pairs visible_outputs(std::size_t step) const;
-  void check(const std::vector<workflow::Precondition>& conditions, std::size_t next, bool met,
-             std::shared_ptr<const Variables> variables, std::unique_ptr<Execution>& place,
-             Verdict verdict);
+  void check(const std::vector<workflow::Precondition>& conditions, std::size_t next,
+             Verdict verdict, std::shared_ptr<const Variables> variables,
+             std::unique_ptr<Execution>& place, Judged judged);
+  Result<> look_at(const workflow::Precondition& condition, const Variables& variables,
+                   Verdict& verdict, std::unique_ptr<Child>& child);
 
   RunHost& host_;
   const std::shared_ptr<Loop> loop_;
@@ -122,6 +135,7 @@ class Run : public std::enable_shared_from_this<Run> {
   workflow::Plan plan_;
   const std::vector<Secret> secrets_;
   std::vector<std::unique_ptr<StepState>> steps_;
+  std::size_t kept_bytes_ = 0;            // of output variables
   std::set<std::size_t> waiting_;         // for a place
   std::unique_ptr<Execution> condition_;  // of the run itself
   Loop::Id deadline_ = 0, handler_deadline_ = 0;

@@ -5,7 +5,6 @@
 
 #include "base/encoding.h"
 #include "base/json.h"
-#include "crypto/digest.h"
 #include "engine/scrub.h"
 #include "workflow/expand.h"
 #include "workflow/plan.h"
@@ -25,20 +24,6 @@ std::string params_json(const StartRun& request, const RunFacts& facts) {
     params[name] = is_secret(request.definition, name) ? "[redacted]" : scrubber.whole(value);
   }
   return to_json(params);
-}
-
-// Length-prefixed, so that no two calls look alike.
-std::string call_digest(const StartRun& request) {
-  std::string text;
-  const auto add = [&text](const std::string& part) {
-    text += std::to_string(part.size()) + ":" + part;
-  };
-  add(request.workflow.name);
-  for (const auto& [name, value] : request.params) {
-    add(name);
-    add(value);
-  }
-  return hex(crypto::view(crypto::sha256(text)));
 }
 
 }  // namespace
@@ -87,20 +72,20 @@ store::RunRow run_row(const RunFacts& facts, const StartRun& request, const std:
   row.status = to_string(workflow::RunStatus::queued);
   row.request_id = request_id;
   row.idempotency_key = request.idempotency_key;
-  if (request.idempotency_key) row.idempotency_digest = call_digest(request);
+  if (request.idempotency_key) row.idempotency_digest = request.idempotency_digest;
   row.created_ms = now_ms;
   return row;
 }
 
 RunEvent final_event(const store::RunRow& run, const std::vector<store::StepRow>& steps) {
   RunEvent event{RunEvent::Kind::run_finished, run.id, "", run.status, run.reason, 0, 0};
-  event.steps_total = static_cast<int>(steps.size());
-  event.steps_done =
-      static_cast<int>(std::count_if(steps.begin(), steps.end(), [](const auto& step) {
-        const auto status = workflow::step_status(step.status);
-        return status && *status != workflow::StepStatus::not_started &&
-               *status != workflow::StepStatus::running;
-      }));
+  for (const store::StepRow& step : steps) {
+    if (workflow::is_handler_name(step.name)) continue;
+    const auto status = workflow::step_status(step.status);
+    ++event.steps_total;
+    event.steps_done += status && *status != workflow::StepStatus::not_started &&
+                        *status != workflow::StepStatus::running;
+  }
   return event;
 }
 

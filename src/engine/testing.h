@@ -193,12 +193,12 @@ class EngineTest : public testing::Test {
     wait_for(run_id);
     store::Runs runs(*db);
     Ended out{*runs.get(run_id), *runs.steps(run_id), {}};
-    for (std::int64_t after = 0;;) {
-      const auto page = *runs.logs(run_id, std::nullopt, after, 1000);
-      if (page.empty()) return out;
-      out.logs.insert(out.logs.end(), page.begin(), page.end());
-      after = page.back().id;
-    }
+    store::LogPage page;
+    do {
+      page = *runs.logs(run_id, std::nullopt, page.next, {1000});
+      out.logs.insert(out.logs.end(), page.rows.begin(), page.rows.end());
+    } while (page.more);
+    return out;
   }
 
   Ended run(const std::string& text, workflow::Pairs params = {},
@@ -210,9 +210,8 @@ class EngineTest : public testing::Test {
 
   std::size_t directories() const {
     std::size_t count = 0;
-    for ([[maybe_unused]] const auto& entry :
-         std::filesystem::directory_iterator(options.work_directory)) {
-      ++count;
+    for (const auto& entry : std::filesystem::directory_iterator(options.work_directory)) {
+      count += entry.is_directory() ? 1 : 0;
     }
     return count;
   }

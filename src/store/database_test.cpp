@@ -3,11 +3,14 @@
 
 #include <gtest/gtest.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <future>
 
@@ -157,6 +160,54 @@ TEST_F(DatabaseTest, StopsForGoodWhenTheCommitFails) {
   EXPECT_EQ(db->write_wait(put("after")).error().code, Code::unavailable);
   EXPECT_TRUE(holds("before"));
   EXPECT_FALSE(holds("after"));
+}
+
+// No file of this process may grow beyond this while one exists.
+class FileLimit {
+ public:
+  explicit FileLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    struct rlimit limit = before_;
+    limit.rlim_cur = bytes;
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileLimit() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+
+ private:
+  void (*handler_)(int);
+  struct rlimit before_{};
+};
+
+TEST_F(DatabaseTest, SaysWhenTheLogCannotBeFoldedIn) {
+  constexpr std::int64_t kMiB = 1024 * 1024;
+  const auto fill = [](std::int64_t bytes) {
+    return [bytes](Connection& c) -> Result<> {
+      Statement insert =
+          TRY(c.prepare("INSERT INTO meta VALUES (hex(randomblob(8)), hex(zeroblob(?1)))"));
+      insert.bind(1, bytes / 2);
+      return insert.run();
+    };
+  };
+  const auto log_size = [&] { return std::filesystem::file_size(path + "-wal"); };
+  ASSERT_TRUE(db->write_wait(fill(12 * kMiB)));
+  ASSERT_TRUE(db->write_wait(put("folded in by now")));
+  std::string said;
+  {
+    const FileLimit limit(std::filesystem::file_size(path));
+    testing::internal::CaptureStderr();
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(db->write_wait(fill(3 * kMiB)));
+    EXPECT_TRUE(db->write_wait(put("acknowledged")));
+    said = testing::internal::GetCapturedStderr();
+  }
+  EXPECT_NE(said.find("could not be folded"), said.npos) << said;
+  EXPECT_TRUE(db->healthy());
+  EXPECT_TRUE(holds("acknowledged"));
+  const auto before = log_size();
+  for (int i = 0; i < 8; ++i) EXPECT_TRUE(db->write_wait(fill(3 * kMiB)));
+  EXPECT_LT(log_size(), before + 16 * kMiB) << "it is folded in when that works again";
 }
 
 TEST_F(DatabaseTest, EnforcesForeignKeysAndTypes) {

@@ -5,6 +5,7 @@
 // or by tenant for admins, in SQL, never filtered afterwards.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -90,6 +91,32 @@ struct KeyRow {
   Recorded recorded = Recorded::nothing;
 };
 
+// Part of a longer list. `more`: something follows that would not fit.
+template <class Row>
+struct Page {
+  std::vector<Row> rows;
+  bool more = false;
+};
+
+// What a page may hold. `bytes` counts the rows' text; a single row is given however long it is.
+struct PageLimit {
+  int rows = 50;
+  std::size_t bytes = SIZE_MAX;
+};
+
+// Everything up to the row `id` was read, but of that row itself only `offset` bytes when that is
+// not 0.
+struct LogCursor {
+  std::int64_t id = 0;
+  std::size_t offset = 0;
+};
+
+struct LogPage {
+  std::vector<LogRow> rows;
+  LogCursor next;
+  bool more = false;
+};
+
 struct RunFilter {
   std::string tenant;
   std::optional<std::string> owner;  // absent: the whole tenant (admins)
@@ -97,7 +124,7 @@ struct RunFilter {
   std::optional<std::string> status;
   std::int64_t before_ms = 0;  // page: created before; 0: newest
   std::string before_id;
-  int limit = 50;
+  PageLimit limit;
 };
 
 }  // namespace kubiya::store

@@ -3,6 +3,8 @@
 #include <limits>
 #include <memory>
 
+#include <fmt/format.h>
+
 #include "store/sql.h"
 #include "store/store.h"
 
@@ -10,12 +12,15 @@ namespace kubiya::store {
 namespace {
 
 constexpr int kPageMax = 1000;
+// What a row has beside its free text: names, times and digests.
+constexpr std::size_t kRunBytes = 512, kLogBytes = 128;
+constexpr std::size_t kSmallestPage = 1024;
 
 // The order of read_run().
 constexpr std::string_view kRunColumns =
     "id, tenant, owner, issuer, subject, display_name, client, key_fingerprint, workflow, digest,"
-    " params, status, reason, request_id, idempotency_key, idempotency_digest, created_ms,"
-    " started_ms, finished_ms, outputs";
+    " {}, status, reason, request_id, idempotency_key, idempotency_digest, created_ms,"
+    " started_ms, finished_ms, {}";
 
 RunRow read_run(const Statement& row) {
   RunRow run;
@@ -70,20 +75,32 @@ LogRow read_log(const Statement& row) {
 }
 
 std::string select_runs(std::string_view extra, std::string_view rest) {
-  return "SELECT " + std::string(kRunColumns) + std::string(extra) + " FROM runs " +
-         std::string(rest);
+  return fmt::format("SELECT {}{} FROM runs {}", fmt::format(kRunColumns, "params", "outputs"),
+                     extra, rest);
+}
+
+std::string select_summaries(std::string_view rest) {
+  return fmt::format("SELECT {} FROM runs {}", fmt::format(kRunColumns, "''", "''"), rest);
+}
+
+std::size_t size_of(const RunRow& run) {
+  return kRunBytes + run.reason.size() + run.subject.size() + run.display_name.size();
 }
 
 // Empty when the key is new to this owner.
-Result<std::optional<std::string>> find_same_call(Connection& connection, const RunRow& run) {
+Result<std::optional<std::string>> find_same_call(Connection& connection, std::string_view tenant,
+                                                  std::string_view owner, std::string_view key,
+                                                  std::string_view digest) {
   Statement statement = TRY(query(connection,
                                   "SELECT id, idempotency_digest FROM runs"
                                   " WHERE tenant = ?1 AND owner = ?2 AND idempotency_key = ?3",
-                                  run.tenant, run.owner, run.idempotency_key));
+                                  tenant, owner, key));
   if (!TRY(statement.step())) return std::nullopt;
-  if (statement.text(1) == run.idempotency_digest) return std::optional(statement.text(0));
+  if (statement.text(1) == digest) return std::optional(statement.text(0));
   return fail(Code::conflict,
-              "This idempotency key was used for another call. Use a new key for a new call.");
+              fmt::format("This idempotency key was used for another call, with other arguments "
+                          "(execution {}). Use a new key for a new call.",
+                          statement.text(0)));
 }
 
 Result<> insert_run(Connection& connection, const RunRow& run) {
@@ -111,11 +128,41 @@ Result<> insert_step(Connection& connection, const std::string& run_id, const St
 Result<Runs::Created> create_run(Connection& connection, const RunRow& run,
                                  const std::vector<StepRow>& steps) {
   if (run.idempotency_key) {
-    if (auto earlier = TRY(find_same_call(connection, run))) return Runs::Created{*earlier, true};
+    const auto earlier = TRY(find_same_call(connection, run.tenant, run.owner, *run.idempotency_key,
+                                            run.idempotency_digest));
+    if (earlier) return Runs::Created{*earlier, true};
   }
   TRY_VOID(insert_run(connection, run));
   for (const StepRow& step : steps) TRY_VOID(insert_step(connection, run.id, step));
   return Runs::Created{run.id, false};
+}
+
+// At most `size` bytes of `text`, without half a character at the end.
+std::size_t whole_characters(std::string_view text, std::size_t size) {
+  if (size >= text.size()) return text.size();
+  for (int back = 0; back < 3 && (text[size] & 0xC0) == 0x80; ++back) --size;
+  return size;
+}
+
+Result<LogPage> log_page(Statement statement, LogCursor after, PageLimit limit) {
+  LogPage page{{}, after, false};
+  std::size_t left = std::max(limit.bytes, kSmallestPage);
+  while (!page.more && TRY(statement.step())) {
+    LogRow row = read_log(statement);
+    const std::size_t from = row.id == after.id ? std::min(after.offset, row.text.size()) : 0;
+    row.text.erase(0, from);
+    const std::size_t size = row.text.size() + kLogBytes;
+    page.more = page.rows.size() == static_cast<std::size_t>(limit.rows) ||
+                (size > left && !page.rows.empty());
+    if (page.more) break;
+    const std::size_t taken = whole_characters(row.text, left);
+    page.more = taken < row.text.size();
+    page.next = {row.id, page.more ? from + taken : 0};
+    left -= std::min(left, size);
+    row.text.resize(taken);
+    page.rows.push_back(std::move(row));
+  }
+  return page;
 }
 
 Error unknown_run() { return {Code::not_found, "There is no run of that id.", {}}; }
@@ -143,6 +190,15 @@ Result<> update_step(Connection& connection, const StepRow& step) {
 }
 
 }  // namespace
+
+Result<std::optional<std::string>> Runs::started_before(std::string_view tenant,
+                                                        std::string_view owner,
+                                                        std::string_view key,
+                                                        std::string_view digest) {
+  return read_value(db_, [&](Connection& connection) {
+    return find_same_call(connection, tenant, owner, key, digest);
+  });
+}
 
 void Runs::create(RunRow run, std::vector<StepRow> steps,
                   std::function<void(Result<Created>)> done) {
@@ -219,34 +275,35 @@ Result<std::vector<StepRow>> Runs::steps(std::string_view run_id) {
 }
 
 // One of eight fixed texts, so that each filter has its index and its cached statement.
-Result<std::vector<RunRow>> Runs::list(const RunFilter& filter) {
+Result<Page<RunRow>> Runs::list(const RunFilter& filter) {
   std::string where = "WHERE tenant = ?1 AND (created_ms, id) < (?5, ?6)";
   if (filter.owner) where += " AND owner = ?2";
   if (filter.workflow) where += " AND workflow = ?3";
   if (filter.status) where += " AND status = ?4";
   where += " ORDER BY created_ms DESC, id DESC LIMIT ?7";
-  const std::string sql = select_runs("", where);
+  const std::string sql = select_summaries(where);
   const std::int64_t before =
       filter.before_ms == 0 ? std::numeric_limits<std::int64_t>::max() : filter.before_ms;
-  const std::int64_t limit = std::clamp(filter.limit, 1, kPageMax);
-  return read_value(db_, [&](Connection& connection) -> Result<std::vector<RunRow>> {
-    return rows(TRY(query(connection, sql, filter.tenant, filter.owner, filter.workflow,
-                          filter.status, before, filter.before_id, limit)),
-                read_run);
+  PageLimit limit = filter.limit;
+  limit.rows = std::clamp(limit.rows, 1, kPageMax);
+  return read_value(db_, [&](Connection& connection) -> Result<Page<RunRow>> {
+    return page(TRY(query(connection, sql, filter.tenant, filter.owner, filter.workflow,
+                          filter.status, before, filter.before_id, std::int64_t{limit.rows} + 1)),
+                read_run, limit, size_of);
   });
 }
 
-Result<std::vector<LogRow>> Runs::logs(std::string_view run_id,
-                                       const std::optional<std::string>& step,
-                                       std::int64_t after_id, int limit) {
-  const std::int64_t bounded = std::clamp(limit, 1, kPageMax);
-  return read_value(db_, [&](Connection& connection) -> Result<std::vector<LogRow>> {
-    return rows(TRY(query(connection,
-                          "SELECT id, step, attempt, stream, time_ms, text FROM logs"
-                          " WHERE run_id = ?1 AND (?2 IS NULL OR step = ?2) AND id > ?3"
-                          " ORDER BY id LIMIT ?4",
-                          run_id, step, after_id, bounded)),
-                read_log);
+Result<LogPage> Runs::logs(std::string_view run_id, const std::optional<std::string>& step,
+                           LogCursor after, PageLimit limit) {
+  limit.rows = std::clamp(limit.rows, 1, kPageMax);
+  const std::int64_t behind = after.offset == 0 ? after.id : after.id - 1;
+  return read_value(db_, [&](Connection& connection) -> Result<LogPage> {
+    return log_page(TRY(query(connection,
+                              "SELECT id, step, attempt, stream, time_ms, text FROM logs"
+                              " WHERE run_id = ?1 AND (?2 IS NULL OR step = ?2) AND id > ?3"
+                              " ORDER BY id LIMIT ?4",
+                              run_id, step, behind, std::int64_t{limit.rows} + 1)),
+                    after, limit);
   });
 }
 

@@ -3,11 +3,15 @@
 // Small helpers of this module's own sources.
 #pragma once
 
+#include <algorithm>
+#include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
 #include "store/database.h"
+#include "store/records.h"
 
 namespace kubiya::store {
 
@@ -37,6 +41,24 @@ Result<std::vector<Row>> rows(Statement statement, Row (*read)(const Statement&)
   std::vector<Row> all;
   while (TRY(statement.step())) all.push_back(read(statement));
   return all;
+}
+
+// The rows that fit, and whether the statement, which must ask for one row more, had another.
+template <class Row>
+Result<Page<Row>> page(Statement statement, Row (*read)(const Statement&), PageLimit limit,
+                       std::size_t (*size)(const Row&)) {
+  Page<Row> page;
+  std::size_t left = limit.bytes;
+  while (TRY(statement.step())) {
+    Row row = read(statement);
+    const std::size_t bytes = size(row);
+    page.more = page.rows.size() == static_cast<std::size_t>(limit.rows) ||
+                (bytes > left && !page.rows.empty());
+    if (page.more) break;
+    left -= std::min(bytes, left);
+    page.rows.push_back(std::move(row));
+  }
+  return page;
 }
 
 // The value of a read, out of the callback that `Database::read` wants.

@@ -20,7 +20,8 @@ namespace kubiya::store {
 class Workflows {
  public:
   explicit Workflows(Database& db) : db_(db) {}
-  Result<std::vector<WorkflowRow>> list(std::string_view tenant, std::string_view after, int limit);
+  // By name, behind `after`; without `text`.
+  Result<Page<WorkflowRow>> list(std::string_view tenant, std::string_view after, PageLimit limit);
   Result<WorkflowRow> get(std::string_view tenant, std::string_view name);  // Code::not_found
   Result<> create(const WorkflowRow& row);  // Code::conflict when the name is taken
   // Replaces text and description, raises version; `expected_version` 0 means any.
@@ -38,6 +39,10 @@ class Runs {
     std::string id;
     bool existed = false;  // an earlier run under the same idempotency key
   };
+  // The run this owner started under `key`. Code::conflict when that was another call: its digest
+  // differs.
+  Result<std::optional<std::string>> started_before(std::string_view tenant, std::string_view owner,
+                                                    std::string_view key, std::string_view digest);
   // Inserts the run and its steps as queued, in one durable write. Code::conflict when the
   // idempotency key was used by this owner for other arguments.
   void create(RunRow run, std::vector<StepRow> steps, std::function<void(Result<Created>)> done);
@@ -53,10 +58,12 @@ class Runs {
   Result<RunRow> get_visible(std::string_view id, std::string_view tenant,
                              const std::optional<std::string>& owner);
   Result<std::vector<StepRow>> steps(std::string_view run_id);
-  Result<std::vector<RunRow>> list(const RunFilter& filter);  // newest first, without `definition`
-  // Oldest first, those with an id greater than `after_id`.
-  Result<std::vector<LogRow>> logs(std::string_view run_id, const std::optional<std::string>& step,
-                                   std::int64_t after_id, int limit);
+  // Newest first; without `definition`, `params` and `outputs`.
+  Result<Page<RunRow>> list(const RunFilter& filter);
+  // Oldest first, behind `after`. The text of a row that is longer than the page is cut at a
+  // character; the next page goes on there.
+  Result<LogPage> logs(std::string_view run_id, const std::optional<std::string>& step,
+                       LogCursor after, PageLimit limit);
   Result<std::vector<RunRow>> unfinished();
   // Ended runs whose end is not known to be in the audit journal, oldest first.
   Result<std::vector<RunRow>> unaudited();

@@ -5,6 +5,7 @@
 
 #include <future>
 
+#include "base/encoding.h"
 #include "store/testing.h"
 
 namespace kubiya::store {
@@ -61,7 +62,7 @@ class StoreTest : public testing::Test {
   std::vector<std::string> ids(const RunFilter& filter) {
     std::vector<std::string> found;
     const auto listed = runs.list(filter);
-    for (const RunRow& run : *listed) found.push_back(run.id);
+    for (const RunRow& run : listed->rows) found.push_back(run.id);
     return found;
   }
 
@@ -145,12 +146,32 @@ TEST_F(StoreTest, ListsWorkflowsByNameInPages) {
   }
   row.tenant = "globex";
   ASSERT_TRUE(workflows.create(row));
-  const auto first = workflows.list("acme", "", 2);
-  ASSERT_EQ(first->size(), 2u);
-  EXPECT_EQ((*first)[1].name, "b");
-  const auto second = workflows.list("acme", "b", 2);
-  ASSERT_EQ(second->size(), 1u);
-  EXPECT_EQ((*second)[0].name, "c");
+  const auto first = workflows.list("acme", "", {2});
+  ASSERT_EQ(first->rows.size(), 2u);
+  EXPECT_EQ(first->rows[1].name, "b");
+  EXPECT_TRUE(first->more);
+  const auto second = workflows.list("acme", "b", {2});
+  ASSERT_EQ(second->rows.size(), 1u);
+  EXPECT_EQ(second->rows[0].name, "c");
+  EXPECT_FALSE(second->more);
+}
+
+TEST_F(StoreTest, EndsAPageOfWorkflowsByBytes) {
+  WorkflowRow row;
+  row.tenant = "acme";
+  row.text = std::string(100'000, 't');
+  row.description = std::string(3'000, 'd');
+  for (const char* name : {"a", "b", "c", "d"}) {
+    row.name = name;
+    ASSERT_TRUE(workflows.create(row));
+  }
+  const auto first = *workflows.list("acme", "", {100, 8'000});
+  ASSERT_EQ(first.rows.size(), 2u);
+  EXPECT_TRUE(first.more);
+  EXPECT_EQ(first.rows[0].text, "") << "a list does not carry the definitions";
+  const auto one = *workflows.list("acme", "c", {100, 10});
+  EXPECT_EQ(one.rows.size(), 1u) << "a row that is longer than the page is given alone";
+  EXPECT_FALSE(one.more);
 }
 
 TEST_F(StoreTest, KeepsARunByteForByte) {
@@ -229,6 +250,11 @@ TEST_F(StoreTest, AnswersARepeatedCallWithTheSameRun) {
 
   run.idempotency_digest = "other";
   EXPECT_EQ(create(run).error().code, Code::conflict);
+
+  EXPECT_EQ(*runs.started_before(run.tenant, run.owner, "k", "d"), "first");
+  EXPECT_EQ(*runs.started_before(run.tenant, run.owner, "new", "d"), std::nullopt);
+  EXPECT_EQ(*runs.started_before(run.tenant, "bob", "k", "d"), std::nullopt);
+  EXPECT_EQ(runs.started_before(run.tenant, run.owner, "k", "other").error().code, Code::conflict);
 }
 
 TEST_F(StoreTest, KeepsIdempotencyKeysOfOwnersAndTenantsApart) {
@@ -289,7 +315,7 @@ TEST_F(StoreTest, ShowsARunToItsOwnerAndItsTenantsAdmins) {
     RunFilter filter;
     filter.tenant = row.tenant;
     filter.owner = row.owner;
-    EXPECT_EQ(runs.list(filter)->size(), row.visible ? 1u : 0u) << row.name;
+    EXPECT_EQ(runs.list(filter)->rows.size(), row.visible ? 1u : 0u) << row.name;
   }
 }
 
@@ -301,11 +327,27 @@ TEST_F(StoreTest, PagesRunsNewestFirstWithoutLosingEqualTimes) {
   }
   RunFilter filter;
   filter.tenant = "acme";
-  filter.limit = 2;
+  filter.limit.rows = 2;
   EXPECT_EQ(ids(filter), (Ids{"d", "c"}));
+  EXPECT_TRUE(runs.list(filter)->more);
   filter.before_ms = 1000;
   filter.before_id = "c";
   EXPECT_EQ(ids(filter), (Ids{"b", "a"}));
+  EXPECT_FALSE(runs.list(filter)->more);
+}
+
+TEST_F(StoreTest, EndsAPageOfRunsByBytes) {
+  for (const char* id : {"a", "b", "c"}) {
+    RunRow run = sample_run(id);
+    ASSERT_TRUE(create(run));
+    ASSERT_TRUE(set_run(id, "finished", 9, R"({"A":")" + std::string(9'000, 'o') + "\"}"));
+  }
+  RunFilter filter;
+  filter.tenant = "acme";
+  filter.limit = {50, 1'500};
+  EXPECT_EQ(ids(filter), (Ids{"c", "b"}));
+  EXPECT_TRUE(runs.list(filter)->more);
+  EXPECT_EQ(runs.list(filter)->rows[0].outputs, "") << "a list does not carry the outputs";
 }
 
 TEST_F(StoreTest, FiltersRunsByWorkflowAndStatus) {
@@ -344,14 +386,42 @@ TEST_F(StoreTest, ReadsLogsByStepAfterACursor) {
     runs.append_log("r", {0, i % 2 == 0 ? "even" : "odd", 1, "stdout", i, hostile("x")});
   }
   ASSERT_TRUE(set_run("r", "running"));  // commits after them
-  const auto all = runs.logs("r", std::nullopt, 0, 100);
-  ASSERT_EQ(all->size(), 6u);
-  EXPECT_EQ(all->at(0).text, hostile("x"));
-  const auto rest = runs.logs("r", "odd", all->at(1).id, 100);
-  ASSERT_EQ(rest->size(), 2u);
-  EXPECT_EQ(rest->at(0).time_ms, 3);
-  EXPECT_EQ(runs.logs("r", std::nullopt, 0, 2)->size(), 2u);
-  EXPECT_TRUE(runs.logs("other", std::nullopt, 0, 2)->empty());
+  const auto all = *runs.logs("r", std::nullopt, {}, {100});
+  ASSERT_EQ(all.rows.size(), 6u);
+  EXPECT_EQ(all.rows[0].text, hostile("x"));
+  EXPECT_FALSE(all.more);
+  const auto rest = *runs.logs("r", "odd", {all.rows[1].id}, {100});
+  ASSERT_EQ(rest.rows.size(), 2u);
+  EXPECT_EQ(rest.rows[0].time_ms, 3);
+  const auto two = *runs.logs("r", std::nullopt, {}, {2});
+  EXPECT_EQ(two.rows.size(), 2u);
+  EXPECT_TRUE(two.more);
+  EXPECT_EQ(two.next.id, two.rows[1].id);
+  EXPECT_TRUE(runs.logs("other", std::nullopt, {}, {2})->rows.empty());
+}
+
+TEST_F(StoreTest, CutsALogThatIsLongerThanAPageAtCharacters) {
+  ASSERT_TRUE(create(sample_run("r")));
+  std::string text;
+  for (int i = 0; i < 1'500; ++i) text += i % 2 == 0 ? "\u20ac" : "xy";
+  for (const std::string& part : {std::string("first"), text, std::string("last")}) {
+    runs.append_log("r", {0, "s", 1, "stdout", 1, part});
+  }
+  ASSERT_TRUE(set_run("r", "running"));
+  std::string joined;
+  LogPage page;
+  for (int pages = 1; page.more || pages == 1; ++pages) {
+    ASSERT_LT(pages, 20);
+    page = *runs.logs("r", std::nullopt, page.next, {100, 1'200});
+    std::size_t bytes = 0;
+    for (const LogRow& row : page.rows) {
+      EXPECT_TRUE(is_utf8(row.text));
+      joined += row.text;
+      bytes += row.text.size();
+    }
+    EXPECT_LE(bytes, 1'200u);
+  }
+  EXPECT_EQ(joined, "first" + text + "last");
 }
 
 TEST_F(StoreTest, MarksWhatACrashLeft) {

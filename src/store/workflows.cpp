@@ -8,21 +8,28 @@ namespace kubiya::store {
 namespace {
 
 constexpr int kPageMax = 1000;
+constexpr std::size_t kRowBytes = 256;  // names, times and digests
 
-constexpr std::string_view kSelect =
-    "SELECT tenant, name, description, text, digest, created_by, created_ms, updated_ms, version"
-    " FROM workflows WHERE tenant = ?1 AND ";
+// The order of read_workflow(). `text`: a column, or a word for none.
+std::string select_workflows(std::string_view text, std::string_view rest) {
+  return "SELECT tenant, name, description, " + std::string(text) +
+         ", digest, created_by, created_ms, updated_ms, version FROM workflows WHERE tenant = ?1"
+         " AND " +
+         std::string(rest);
+}
 
 WorkflowRow read_workflow(const Statement& row) {
   return {row.text(0), row.text(1),    row.text(2),    row.text(3),   row.text(4),
           row.text(5), row.integer(6), row.integer(7), row.integer(8)};
 }
 
+std::size_t size_of(const WorkflowRow& row) { return kRowBytes + row.description.size(); }
+
 Error unknown_workflow() { return {Code::not_found, "There is no workflow of that name.", {}}; }
 
 Result<WorkflowRow> get_workflow(Connection& connection, std::string_view tenant,
                                  std::string_view name) {
-  static const std::string sql = std::string(kSelect) + "name = ?2";
+  static const std::string sql = select_workflows("text", "name = ?2");
   Statement statement = TRY(query(connection, sql, tenant, name));
   if (!TRY(statement.step())) return fail(unknown_workflow());
   return read_workflow(statement);
@@ -30,12 +37,13 @@ Result<WorkflowRow> get_workflow(Connection& connection, std::string_view tenant
 
 }  // namespace
 
-Result<std::vector<WorkflowRow>> Workflows::list(std::string_view tenant, std::string_view after,
-                                                 int limit) {
-  static const std::string sql = std::string(kSelect) + "name > ?2 ORDER BY name LIMIT ?3";
-  return read_value(db_, [&](Connection& connection) -> Result<std::vector<WorkflowRow>> {
-    const std::int64_t bounded = std::clamp(limit, 1, kPageMax);
-    return rows(TRY(query(connection, sql, tenant, after, bounded)), read_workflow);
+Result<Page<WorkflowRow>> Workflows::list(std::string_view tenant, std::string_view after,
+                                          PageLimit limit) {
+  static const std::string sql = select_workflows("''", "name > ?2 ORDER BY name LIMIT ?3");
+  limit.rows = std::clamp(limit.rows, 1, kPageMax);
+  return read_value(db_, [&](Connection& connection) -> Result<Page<WorkflowRow>> {
+    return page(TRY(query(connection, sql, tenant, after, std::int64_t{limit.rows} + 1)),
+                read_workflow, limit, size_of);
   });
 }
 

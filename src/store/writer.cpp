@@ -11,6 +11,12 @@ namespace {
 // Bounds how long the first writer of a batch waits for the last.
 constexpr std::size_t kBatchItems = 1024;
 constexpr int kBeginAttempts = 15;  // each waits for the busy timeout
+constexpr int kCheckpointPages = 1000;
+
+int note_pages(void* pages, sqlite3*, const char*, int count) {
+  *static_cast<int*>(pages) = count;
+  return SQLITE_OK;
+}
 
 Error closed_error() {
   return {Code::unavailable,
@@ -21,7 +27,11 @@ Error closed_error() {
 }  // namespace
 
 Writer::Writer(std::unique_ptr<Connection> connection)
-    : connection_(std::move(connection)), thread_([this] { loop(); }) {}
+    : connection_(std::move(connection)), checkpoint_at_(kCheckpointPages) {
+  // Takes the place of SQLite's own checkpoints, whose failures nobody would hear of.
+  sqlite3_wal_hook(connection_->handle(), note_pages, &wal_pages_);
+  thread_ = std::thread([this] { loop(); });
+}
 
 void Writer::stop() {
   {
@@ -65,7 +75,20 @@ bool Writer::commit_next() {
   for (Item& item : batch) {
     if (item.done) item.done(std::move(item.result));
   }
+  checkpoint_if_due();
   return true;
+}
+
+// After a failure everything is still in the log: it is tried again when that has grown.
+void Writer::checkpoint_if_due() {
+  if (wal_pages_ < checkpoint_at_ || !healthy()) return;
+  const int result = sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr,
+                                               SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+  checkpoint_at_ = kCheckpointPages;
+  if (result == SQLITE_OK || (result & 0xff) == SQLITE_BUSY) return;
+  checkpoint_at_ = wal_pages_ + kCheckpointPages;
+  log::error("the database's log could not be folded into its file; it grows until that works",
+             {{"pages", wal_pages_}, {"detail", sqlite3_errmsg(connection_->handle())}});
 }
 
 // Whatever ends the transaction other than its own commit makes every item fail: none of them is

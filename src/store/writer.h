@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The one thread that writes. It takes whatever has gathered while the last
-// transaction was syncing and commits it as the next one.
+// transaction was syncing and commits it as the next one. It also folds SQLite's log into the
+// file, once those who waited for a commit have been told.
 #pragma once
 
 #include <atomic>
@@ -41,11 +42,14 @@ class Writer {
   bool commit_next();  // false: stopping, and nothing is left
   Batch take();
   void commit(Batch& batch);
+  void checkpoint_if_due();
   Result<> begin();
   Result<> attempt(Batch& batch);
   Result<> run_isolated(Item& item);
 
   std::unique_ptr<Connection> connection_;
+  int wal_pages_ = 0;      // in the log, after the last commit
+  int checkpoint_at_ = 0;  // pages; set by the constructor
   std::atomic<bool> healthy_{true};
   std::mutex mutex_;
   std::condition_variable wake_;

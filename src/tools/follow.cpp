@@ -2,6 +2,7 @@
 #include "tools/follow.h"
 
 #include <algorithm>
+#include <cmath>
 #include <mutex>
 
 #include <fmt/format.h>
@@ -35,31 +36,19 @@ class Follower : public std::enable_shared_from_this<Follower> {
     }
   }
 
-  // `progress` must grow from one notification to the next, retries included.
   void report(const RunEvent& event) {
     if (!call_->progress || event.kind == RunEvent::Kind::output) return;
-    double value = event.steps_done;
-    std::string message;
-    switch (event.kind) {
-      case RunEvent::Kind::run_started:
-        message = "started";
-        break;
-      case RunEvent::Kind::step_started:
-        value += 0.5;
-        message = fmt::format("{} started", event.step);
-        break;
-      case RunEvent::Kind::step_finished:
-        message = fmt::format("{} {}", event.step, event.status);
-        break;
-      case RunEvent::Kind::run_finished:
-        message = fmt::format("workflow {}", event.status);
-        break;
-      case RunEvent::Kind::output:
-        return;
+    const auto value = progress_.next(event);
+    if (value) call_->progress(*value, event.steps_total, message(event));
+  }
+
+  static std::string message(const RunEvent& event) {
+    if (event.kind == RunEvent::Kind::run_started) return "started";
+    if (event.kind == RunEvent::Kind::step_started) return fmt::format("{} started", event.step);
+    if (event.kind == RunEvent::Kind::step_finished) {
+      return fmt::format("{} {}", event.step, event.status);
     }
-    value = std::max(value, last_ + 0.001);
-    last_ = value;
-    call_->progress(value, std::max<double>(event.steps_total, value), message);
+    return fmt::format("workflow {}", event.status);
   }
 
   void end() {
@@ -82,13 +71,29 @@ class Follower : public std::enable_shared_from_this<Follower> {
   const std::shared_ptr<const Call> call_;
   const std::function<void()> answer_;
   std::uint64_t timer_ = 0;
-  double last_ = -1;
+  Progress progress_;
   std::mutex mutex_;
   bool ended_ = false;
   std::unique_ptr<engine::Backend::Subscription> subscription_;
 };
 
 }  // namespace
+
+// Steps that are done, while there is something left to grow to; otherwise half of what is left to
+// the next one, so that retries and handlers count, too.
+std::optional<double> Progress::next(const engine::RunEvent& event) {
+  const double total = event.steps_total;
+  double value = event.steps_done;
+  if (event.kind == RunEvent::Kind::run_finished) {
+    value = total;
+  } else if (value <= last_ || value >= total) {
+    const double ceiling = std::min(std::max(value, std::floor(last_)) + 1, total);
+    value = last_ + (ceiling - last_) / 2;
+  }
+  if (value <= last_) return std::nullopt;
+  last_ = value;
+  return value;
+}
 
 void follow_run(const Services& services, std::shared_ptr<const Call> call, std::string run_id,
                 std::chrono::seconds patience, std::function<void()> answer) {

@@ -7,12 +7,23 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "tools/families.h"
 #include "tools/registry.h"
 
 namespace kubiya::tools {
+
+// The `progress` of a run's events: grows from one to the next and is `steps_total` at the end.
+class Progress {
+ public:
+  // Nothing when the event cannot be told apart from the one before.
+  std::optional<double> next(const engine::RunEvent& event);
+
+ private:
+  double last_ = -1;
+};
 
 // `answer` runs once, on a worker thread. With `patience` zero it runs at once.
 void follow_run(const Services& services, std::shared_ptr<const Call> call, std::string run_id,

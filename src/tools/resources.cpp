@@ -37,12 +37,10 @@ class WorkflowResources final : public ResourceFamily {
   }
 
   Result<Page> list(const PrincipalPtr& principal, const std::string& from, int limit) override {
-    auto rows = TRY(services_.workflows.list(principal->facts().tenant, from, limit + 1));
+    const auto [rows, more] =
+        TRY(services_.workflows.list(principal->facts().tenant, from, page_of(limit)));
     Page page;
-    if (rows.size() > static_cast<std::size_t>(limit)) {
-      rows.pop_back();
-      page.next = rows.back().name;
-    }
+    if (more) page.next = rows.back().name;
     for (const auto& row : rows) {
       json::object entry{{"uri", std::string(kWorkflow) + row.name},
                          {"name", row.name},
@@ -120,18 +118,15 @@ class RunResources final : public ResourceFamily {
     store::RunFilter filter;
     filter.tenant = principal->facts().tenant;
     filter.owner = visible_owner(principal);
-    filter.limit = limit + 1;
+    filter.limit = page_of(limit);
     if (!from.empty()) {
       const auto anchor = TRY(services_.runs.get_visible(from, filter.tenant, filter.owner));
       filter.before_ms = anchor.created_ms;
       filter.before_id = anchor.id;
     }
-    auto runs = TRY(services_.runs.list(filter));
+    const auto [runs, more] = TRY(services_.runs.list(filter));
     Page page;
-    if (runs.size() > static_cast<std::size_t>(limit)) {
-      runs.pop_back();
-      page.next = runs.back().id;
-    }
+    if (more) page.next = runs.back().id;
     for (const auto& run : runs) {
       page.listings.push_back(
           to_json(json::object{{"uri", std::string(kRun) + run.id},
@@ -152,11 +147,11 @@ class RunResources final : public ResourceFamily {
     store::RunFilter filter;
     filter.tenant = principal->facts().tenant;
     filter.owner = visible_owner(principal);
-    filter.limit = 500;
+    filter.limit.rows = 500;
     Completion found;
     const auto runs = services_.runs.list(filter);
     if (!runs) return found;
-    for (const auto& run : *runs) {
+    for (const auto& run : runs->rows) {
       if (run.id.starts_with(typed.value) && found.values.size() < kCompletions)
         found.values.push_back(run.id);
     }
@@ -193,19 +188,14 @@ class RunResources final : public ResourceFamily {
   // From the start, up to a bound; get_execution_logs reads on from there.
   Result<std::string> log_text(const std::string& run_id) {
     std::string text;
-    std::int64_t after = 0;
-    for (;;) {
-      const auto rows = TRY(services_.runs.logs(run_id, std::nullopt, after, kLogPage));
-      for (const auto& row : rows) {
-        if (text.size() + row.text.size() > kLogBytes) {
-          return text +
-                 fmt::format("\n[cut here; get_execution_logs with after={} reads on]\n", after);
-        }
-        text += row.text;
-        after = row.id;
-      }
-      if (rows.size() < static_cast<std::size_t>(kLogPage)) return text;
-    }
+    store::LogPage page;
+    do {
+      page = TRY(services_.runs.logs(run_id, std::nullopt, page.next, page_of(kLogPage)));
+      for (const auto& row : page.rows) text += row.text;
+    } while (page.more && text.size() < kLogBytes);
+    if (!page.more) return text;
+    return text + fmt::format("\n[cut here; get_execution_logs with after=\"{}\" reads on]\n",
+                              cursor_text(page.next));
   }
 
   const Services services_;
@@ -220,9 +210,9 @@ Completion complete_workflow(const Services& services, const PrincipalPtr& princ
   std::string after;
   constexpr int kPage = 500;
   for (;;) {
-    const auto rows = services.workflows.list(principal->facts().tenant, after, kPage);
-    if (!rows) return found;
-    for (const auto& row : *rows) {
+    const auto page = services.workflows.list(principal->facts().tenant, after, {kPage});
+    if (!page) return found;
+    for (const auto& row : page->rows) {
       if (!row.name.starts_with(begun)) continue;
       if (found.values.size() == kCompletions) {
         found.total = kCompletions + 1;
@@ -230,8 +220,8 @@ Completion complete_workflow(const Services& services, const PrincipalPtr& princ
       }
       found.values.push_back(row.name);
     }
-    if (rows->size() < static_cast<std::size_t>(kPage)) return found;
-    after = rows->back().name;
+    if (!page->more) return found;
+    after = page->rows.back().name;
   }
 }
 

@@ -3,7 +3,9 @@
 
 #include <fmt/format.h>
 
+#include "base/canonical_json.h"
 #include "base/encoding.h"
+#include "crypto/digest.h"
 #include "tools/families.h"
 #include "tools/follow.h"
 #include "tools/view.h"
@@ -16,6 +18,8 @@ using policy::Effect;
 
 constexpr std::string_view kExecutionId =
     R"("execution_id":{"type":"string","minLength":1,"maxLength":64,"description":"As returned by execute_workflow"})";
+constexpr std::string_view kAfter =
+    R"("after":{"type":"string","maxLength":40,"description":"Continue there: `next` of the answer before"})";
 constexpr std::string_view kSummary =
     R"("execution_id":{"type":"string"},"workflow":{"type":"string"},)"
     R"("status":{"enum":["queued","running","finished","failed","canceled","partial_success","interrupted"]},)"
@@ -24,9 +28,16 @@ constexpr std::string_view kSummary =
 constexpr std::string_view kRun =
     R"("digest":{"type":"string"},"outputs":{"type":"object"},"steps":{"type":"array","items":{"type":"object",)"
     R"("properties":{"name":{"type":"string"},"status":{"type":"string"},"attempt":{"type":"integer"},)"
-    R"("exit_code":{"type":"integer"},"reason":{"type":"string"},"output":{"type":"string"},)"
+    R"("exit_code":{"type":"integer"},"reason":{"type":"string"},"output":{"type":"string"},"output_truncated":{"type":"boolean"},)"
     R"("started_at":{"type":["string","null"]},"finished_at":{"type":["string","null"]}},)"
-    R"("required":["name","status","attempt"]}})";
+    R"("required":["name","status","attempt"]}},)"
+    R"("truncated":{"type":"boolean","description":"Steps or parts of outputs were left out: `after` = `next` shows further steps, get_execution_logs the whole output of a step"},)"
+    R"("truncated_outputs":{"type":"array","items":{"type":"string"}},"next":{"type":"string"})";
+constexpr std::string_view kTruncated =
+    R"("truncated":{"type":"boolean","description":"More can be read now, with `next`"})";
+
+constexpr const char* kBadCursor = "after must be `next` of an earlier answer";
+constexpr std::string_view kMore = "\nThere is more: call again with `next` of this answer.";
 
 std::string object_schema(std::string_view properties, std::string_view required) {
   return fmt::format(
@@ -36,7 +47,7 @@ std::string object_schema(std::string_view properties, std::string_view required
 
 std::string run_schema(std::string_view more = "") {
   return object_schema(fmt::format("{},{}{}", kSummary, kRun, more),
-                       R"("execution_id","workflow","status","steps","outputs")");
+                       R"("execution_id","workflow","status","steps","outputs","truncated")");
 }
 
 Result<store::RunRow> visible_run(const Call& call, const Services& services) {
@@ -65,11 +76,11 @@ struct Shown {
   }
 };
 
-Result<Shown> show(const Services& services, const std::string& run_id) {
+Result<Shown> show(const Services& services, const std::string& run_id, std::size_t first = 0) {
   Shown shown;
   shown.run = TRY(services.runs.get(run_id));
   const auto steps = TRY(services.runs.steps(run_id));
-  shown.view = run_view(shown.run, steps);
+  shown.view = run_view(shown.run, steps, first);
   shown.text = run_sentence(shown.run, steps);
   return shown;
 }
@@ -96,7 +107,8 @@ Result<std::optional<std::string>> idempotency_key(const Call& call) {
   return key;
 }
 
-Result<engine::StartRun> prepare(const Call& call, const Services& services) {
+// Fills in what runs, with which values.
+Result<> prepare(const Call& call, const Services& services, engine::StartRun& start) {
   const auto name = *find_string(call.arguments, "name");
   auto row = services.workflows.get(call.permit.principal()->facts().tenant, name);
   if (!row && row.error().code == Code::not_found) {
@@ -105,7 +117,7 @@ Result<engine::StartRun> prepare(const Call& call, const Services& services) {
                             printable(name)));
   }
   TRY_VOID(row);
-  auto parsed = workflow::parse(row->text, services.workflow_limits);
+  auto parsed = workflow::parse(row->text, services.workflow_limits, row->name);
   if (!parsed.definition) {
     return fail(Code::invalid, fmt::format("Workflow {} can no longer be run: {}", name,
                                            workflow::describe(parsed.problems)));
@@ -113,12 +125,29 @@ Result<engine::StartRun> prepare(const Call& call, const Services& services) {
   const json::object* params = find_object(call.arguments, "params");
   auto bound =
       TRY(workflow::bind_params(*parsed.definition, params != nullptr ? *params : json::object{}));
-  engine::StartRun start;
   start.workflow = std::move(*row);
   start.definition = std::move(*parsed.definition);
   start.params = std::move(bound);
-  start.idempotency_key = TRY(idempotency_key(call));
-  return start;
+  return {};
+}
+
+// Of what the caller wrote, so that a repeated call is the same whatever became of the workflow.
+std::string call_digest(const Call& call) {
+  const json::object* params = find_object(call.arguments, "params");
+  const json::object written{{"name", *find_string(call.arguments, "name")},
+                             {"params", params != nullptr ? *params : json::object{}}};
+  return hex(crypto::view(crypto::sha256(canonical_json(written))));
+}
+
+Result<std::optional<engine::Started>> started_before(const Call& call, const Services& services,
+                                                      const engine::StartRun& start) {
+  if (!start.idempotency_key) return std::nullopt;
+  const auto& principal = call.permit.principal();
+  const auto run =
+      TRY(services.runs.started_before(principal->facts().tenant, principal->owner(),
+                                       *start.idempotency_key, start.idempotency_digest));
+  if (!run) return std::nullopt;
+  return engine::Started{*run, true};
 }
 
 std::chrono::seconds patience(const Call& call, const Services& services) {
@@ -139,19 +168,26 @@ ToolResult as_task(const engine::Started& started) {
   return result;
 }
 
-void execute(const Services& services, std::shared_ptr<const Call> call,
-             const audit::DurableTicket& ticket, Done done) {
-  auto start = prepare(*call, services);
-  if (!start) return done(fail(start.error()));
-  services.backend.start(call->permit, ticket, std::move(*start),
-                         [services, call, done = std::move(done)](Result<engine::Started> started) {
-                           if (!started) return done(fail(started.error()));
-                           if (goes_on_as_task(*call)) return done(as_task(*started));
-                           follow_run(services, call, started->run_id, patience(*call, services),
-                                      [services, done, started = *started] {
-                                        done(execution_answer(services, started));
-                                      });
-                         });
+void execute(const Services& services, const std::shared_ptr<const Call>& call,
+             const audit::DurableTicket& ticket, const Done& done) {
+  auto key = idempotency_key(*call);
+  if (!key) return done(fail(key.error()));
+  engine::StartRun start;
+  start.idempotency_key = std::move(*key);
+  if (start.idempotency_key) start.idempotency_digest = call_digest(*call);
+  const auto follow = [services, call, done](Result<engine::Started> started) {
+    if (!started) return done(fail(started.error()));
+    if (goes_on_as_task(*call)) return done(as_task(*started));
+    follow_run(services, call, started->run_id, patience(*call, services),
+               [services, done, started = *started] { done(execution_answer(services, started)); });
+  };
+  auto earlier = started_before(*call, services, start);
+  if (!earlier) return done(fail(earlier.error()));
+  if (*earlier) return follow(**earlier);
+  if (const auto prepared = prepare(*call, services, start); !prepared) {
+    return done(fail(prepared.error()));
+  }
+  services.backend.start(call->permit, ticket, std::move(start), follow);
 }
 
 void cancel(const Services& services, const std::shared_ptr<const Call>& call,
@@ -174,7 +210,9 @@ void cancel(const Services& services, const std::shared_ptr<const Call>& call,
 
 Result<ToolResult> get(const Call& call, const Services& services) {
   const auto run = TRY(visible_run(call, services));
-  return TRY(show(services, run.id)).result();
+  const auto after = parse_cursor(find_string(call.arguments, "after").value_or("0"));
+  if (!after) return fail(Code::invalid, kBadCursor);
+  return TRY(show(services, run.id, static_cast<std::size_t>(after->id))).result();
 }
 
 Result<ToolResult> list(const Call& call, const Services& services) {
@@ -186,21 +224,17 @@ Result<ToolResult> list(const Call& call, const Services& services) {
     filter.workflow = std::string(*name);
   if (const auto status = find_string(call.arguments, "status"))
     filter.status = std::string(*status);
-  const auto limit = static_cast<int>(find_int(call.arguments, "limit").value_or(50));
-  filter.limit = limit + 1;
+  filter.limit = page_of(find_int(call.arguments, "limit").value_or(50));
   if (const auto before = find_string(call.arguments, "before")) {
     const auto anchor = services.runs.get_visible(*before, filter.tenant, filter.owner);
     if (!anchor) return fail(Code::invalid, "before must be an execution of yours");
     filter.before_ms = anchor->created_ms;
     filter.before_id = anchor->id;
   }
-  auto runs = TRY(services.runs.list(filter));
+  const auto [runs, more] = TRY(services.runs.list(filter));
   ToolResult result;
-  json::object out;
-  if (runs.size() > static_cast<std::size_t>(limit)) {
-    runs.pop_back();
-    out["next"] = runs.back().id;
-  }
+  json::object out{{"truncated", more}};
+  if (more) out["next"] = runs.back().id;
   json::array executions;
   result.text =
       runs.empty() ? "There are no executions." : fmt::format("{} executions:", runs.size());
@@ -208,6 +242,7 @@ Result<ToolResult> list(const Call& call, const Services& services) {
     executions.push_back(run_summary(run));
     result.text += fmt::format("\n- {} {}: {}", run.id, run.workflow, run.status);
   }
+  if (more) result.text += kMore;
   out["executions"] = std::move(executions);
   result.structured = to_json(out);
   return result;
@@ -217,12 +252,13 @@ Result<ToolResult> logs(const Call& call, const Services& services) {
   const auto run = TRY(visible_run(call, services));
   std::optional<std::string> step;
   if (const auto name = find_string(call.arguments, "step")) step = std::string(*name);
-  const auto after = find_int(call.arguments, "after").value_or(0);
-  const auto limit = static_cast<int>(find_int(call.arguments, "limit").value_or(500));
-  const auto rows = TRY(services.runs.logs(run.id, step, after, limit));
+  const auto after = parse_cursor(find_string(call.arguments, "after").value_or("0"));
+  if (!after) return fail(Code::invalid, kBadCursor);
+  const auto page = TRY(services.runs.logs(
+      run.id, step, *after, page_of(find_int(call.arguments, "limit").value_or(500))));
   ToolResult result;
   json::array entries;
-  for (const auto& row : rows) {
+  for (const auto& row : page.rows) {
     entries.push_back({{"step", row.step},
                        {"attempt", row.attempt},
                        {"stream", row.stream},
@@ -231,11 +267,13 @@ Result<ToolResult> logs(const Call& call, const Services& services) {
     result.text += row.text;
     if (!row.text.empty() && row.text.back() != '\n') result.text += '\n';
   }
-  if (rows.empty()) result.text = "There is no output yet.";
+  if (page.rows.empty()) result.text = "There is no output yet.";
+  if (page.more) result.text += kMore;
   result.structured = to_json(json::object{{"execution_id", run.id},
                                            {"status", run.status},
                                            {"entries", std::move(entries)},
-                                           {"next", rows.empty() ? after : rows.back().id}});
+                                           {"truncated", page.more},
+                                           {"next", cursor_text(page.next)}});
   return result;
 }
 
@@ -281,9 +319,9 @@ Result<> add_execute(Registry& registry, const Services& services) {
   tool.annotations = {.destructive = true, .idempotent = false, .open_world = true};
   return registry.add(
       std::move(tool),
-      Tool::MutateHandler(
-          [services](std::shared_ptr<const Call> call, const audit::DurableTicket& ticket,
-                     Done done) { execute(services, std::move(call), ticket, std::move(done)); }));
+      Tool::MutateHandler([services](std::shared_ptr<const Call> call,
+                                     const audit::DurableTicket& ticket,
+                                     Done done) { execute(services, call, ticket, done); }));
 }
 
 Result<> add_cancel(Registry& registry, const Services& services) {
@@ -317,18 +355,23 @@ Result<ToolResult> execution_answer(const Services& services, const engine::Star
   if (status == "queued" || status == "running") {
     result.text += "\nIt goes on in the background: get_execution tells how it ended.";
   }
-  if (started.existed)
-    result.text += "\nThis is the execution started earlier under the same idempotency key.";
+  if (started.existed) {
+    result.text += "\nThis is the execution started earlier under the same idempotency key";
+    result.text += failed ? "; a new key starts another." : ".";
+  }
   return result;
 }
 
 Result<> add_run_tools(Registry& registry, const Services& services) {
   TRY_VOID(add_execute(registry, services));
-  TRY_VOID(add_read(registry, services,
-                    spec("get_execution", {"read"}, Effect::reads, "Get an execution",
-                         "Shows how one of your executions stands: status, steps, outputs.",
-                         object_schema(kExecutionId, R"("execution_id")"), run_schema()),
-                    get));
+  TRY_VOID(add_read(
+      registry, services,
+      spec("get_execution", {"read"}, Effect::reads, "Get an execution",
+           "Shows how one of your executions stands: status, steps, outputs. Long "
+           "ones come in parts: `truncated` says so.",
+           object_schema(fmt::format(R"({},{})", kExecutionId, kAfter), R"("execution_id")"),
+           run_schema()),
+      get));
   TRY_VOID(add_read(
       registry, services,
       spec(
@@ -342,28 +385,28 @@ Result<> add_run_tools(Registry& registry, const Services& services) {
               ""),
           object_schema(
               fmt::format(
-                  R"("executions":{{"type":"array","items":{}}},"next":{{"type":"string"}})",
-                  object_schema(kSummary, R"("execution_id","workflow","status")")),
-              R"("executions")")),
+                  R"("executions":{{"type":"array","items":{}}},"next":{{"type":"string"}},{})",
+                  object_schema(kSummary, R"("execution_id","workflow","status")"), kTruncated),
+              R"("executions","truncated")")),
       list));
   TRY_VOID(add_read(
       registry, services,
       spec(
           "get_execution_logs", {"read"}, Effect::reads, "Get the logs of an execution",
-          "Shows what the steps of one of your executions printed. Call again with `after` = "
-          "`next` to follow.",
+          "Shows what the steps of one of your executions printed, up to 64 KiB at a time. Call "
+          "again with `after` = `next` to follow.",
           object_schema(
               fmt::format(
-                  R"({},"step":{{"type":"string","maxLength":64}},"after":{{"type":"integer","minimum":0,"maximum":9007199254740991}},)"
-                  R"("limit":{{"type":"integer","minimum":1,"maximum":1000}})",
-                  kExecutionId),
+                  R"({},"step":{{"type":"string","maxLength":64}},{},)"
+                  R"("limit":{{"type":"integer","minimum":1,"maximum":1000,"description":"At most this many entries, by default 500"}})",
+                  kExecutionId, kAfter),
               R"("execution_id")"),
           object_schema(
-              R"("execution_id":{"type":"string"},"status":{"type":"string"},"next":{"type":"integer"},)"
+              R"("execution_id":{"type":"string"},"status":{"type":"string"},"next":{"type":"string"},"truncated":{"type":"boolean","description":"More can be read now, with `next`"},)"
               R"("entries":{"type":"array","items":{"type":"object","properties":{"step":{"type":"string"},)"
               R"("attempt":{"type":"integer"},"stream":{"enum":["stdout","stderr","system"]},)"
               R"("time":{"type":["string","null"]},"text":{"type":"string"}},"required":["step","stream","text"]}})",
-              R"("execution_id","entries","next")")),
+              R"("execution_id","entries","next","truncated")")),
       logs));
   return add_cancel(registry, services);
 }

@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/json.h"
@@ -15,9 +16,19 @@ namespace kubiya::tools {
 
 json::object workflow_summary(const store::WorkflowRow& row);
 json::object run_summary(const store::RunRow& run);
-json::object run_view(const store::RunRow& run, const std::vector<store::StepRow>& steps);
-// "hello finished in 0.4 s (2 steps)", for people.
+// The steps from `first` on that fit, the outputs as far as they fit. `truncated` says whether
+// something was left out, `next` where further steps begin, `truncated_outputs` which values were
+// cut. A handler that has not started is not shown.
+json::object run_view(const store::RunRow& run, const std::vector<store::StepRow>& steps,
+                      std::size_t first = 0);
+// How it stands, each step on a line, and its outputs in short, for people and models.
 std::string run_sentence(const store::RunRow& run, const std::vector<store::StepRow>& steps);
+
+// What a page of a list or of logs may hold: `rows` of them, and not more text than a model reads.
+store::PageLimit page_of(std::int64_t rows);
+// A position in logs as the text that `next` and `after` carry. Nothing when it is no position.
+std::string cursor_text(const store::LogCursor& cursor);
+std::optional<store::LogCursor> parse_cursor(std::string_view text);
 
 // RFC 3339, or null for 0.
 json::value time_value(std::int64_t unix_ms);

@@ -17,7 +17,7 @@ std::string definition_text(const json::object& arguments) {
 
 Result<store::WorkflowRow> checked_workflow(std::string text, std::optional<std::string_view> name,
                                             const workflow::Limits& limits) {
-  const workflow::Parsed parsed = workflow::parse(text, limits);
+  const workflow::Parsed parsed = workflow::parse(text, limits, name.value_or(""));
   if (!parsed.definition) {
     return fail(Code::invalid,
                 "The definition has problems: " + workflow::describe(parsed.problems));

@@ -19,7 +19,8 @@ namespace kubiya::tools {
 std::string definition_text(const json::object& arguments);
 
 // Name, description, text and digest filled in; tenant, author and times are the caller's.
-// `name`, when given, must equal the definition's. Code::invalid lists every problem.
+// `name`, when given, is the workflow's; a definition that names itself must agree. Code::invalid
+// lists every problem.
 Result<store::WorkflowRow> checked_workflow(std::string text, std::optional<std::string_view> name,
                                             const workflow::Limits& limits);
 

@@ -60,13 +60,10 @@ ToolResult stored(const store::WorkflowRow& row, std::string_view what) {
 Result<ToolResult> list(const Call& call, const Services& services) {
   const auto limit = find_int(call.arguments, "limit").value_or(100);
   const auto after = find_string(call.arguments, "after").value_or("");
-  auto rows = TRY(services.workflows.list(tenant_of(call), after, static_cast<int>(limit) + 1));
+  const auto [rows, more] = TRY(services.workflows.list(tenant_of(call), after, page_of(limit)));
   ToolResult result;
-  json::object out;
-  if (rows.size() > static_cast<std::size_t>(limit)) {
-    rows.pop_back();
-    out["next"] = rows.back().name;
-  }
+  json::object out{{"truncated", more}};
+  if (more) out["next"] = rows.back().name;
   json::array workflows;
   result.text =
       rows.empty() ? "There are no workflows yet." : fmt::format("{} workflows:", rows.size());
@@ -74,6 +71,7 @@ Result<ToolResult> list(const Call& call, const Services& services) {
     workflows.push_back(workflow_summary(row));
     result.text += fmt::format("\n- {}: {}", row.name, row.description);
   }
+  if (more) result.text += "\nThere are more: call again with `after` = `next` of this answer.";
   out["workflows"] = std::move(workflows);
   result.structured = to_json(out);
   return result;
@@ -86,7 +84,7 @@ Result<ToolResult> get(const Call& call, const Services& services) {
   out["definition"] = row->text;
   out["created_by"] = row->created_by;
   out["created_at"] = time_value(row->created_ms);
-  const auto parsed = workflow::parse(row->text, services.workflow_limits);
+  const auto parsed = workflow::parse(row->text, services.workflow_limits, row->name);
   if (parsed.definition) out["params_schema"] = workflow::params_schema(*parsed.definition);
   ToolResult result;
   result.structured = to_json(out);
@@ -95,7 +93,8 @@ Result<ToolResult> get(const Call& call, const Services& services) {
 }
 
 Result<ToolResult> validate(const Call& call, const Services& services) {
-  const auto parsed = workflow::parse(definition_text(call.arguments), services.workflow_limits);
+  const auto parsed = workflow::parse(definition_text(call.arguments), services.workflow_limits,
+                                      find_string(call.arguments, "name").value_or(""));
   ToolResult result;
   json::array problems;
   for (const auto& problem : parsed.problems) {
@@ -204,9 +203,11 @@ Result<> add_workflow_tools(Registry& registry, const Services& services) {
               R"("after":{"type":"string","maxLength":40,"description":"Continue behind this name: `next` of the page before"})",
               ""),
           object_schema(
-              fmt::format(R"("workflows":{{"type":"array","items":{}}},"next":{{"type":"string"}})",
-                          summary),
-              R"("workflows")")),
+              fmt::format(
+                  R"("workflows":{{"type":"array","items":{}}},"next":{{"type":"string"}},)"
+                  R"("truncated":{{"type":"boolean","description":"More can be read now, with `next`"}})",
+                  summary),
+              R"("workflows","truncated")")),
       list));
   TRY_VOID(add_read(
       registry, services,
@@ -227,7 +228,7 @@ Result<> add_workflow_tools(Registry& registry, const Services& services) {
       spec(
           "validate_workflow", {"read"}, Effect::reads, "Validate a workflow definition",
           "Checks a definition without storing it and lists every problem with the field it is in.",
-          object_schema(kDefinition, R"("definition")"),
+          object_schema(fmt::format("{},{}", kName, kDefinition), R"("definition")"),
           object_schema(
               fmt::format(R"("valid":{{"type":"boolean"}},{},"name":{{"type":"string"}},)"
                           R"("steps":{{"type":"integer"}},"params_schema":{{"type":"object"}})",

@@ -58,7 +58,9 @@ constexpr std::array<std::string_view, 33> kUnsupported = {"group",
 
 class DefinitionReader {
  public:
-  explicit DefinitionReader(const Limits& limits) : reader_(limits) {}
+  DefinitionReader(const Limits& limits, std::string_view name) : reader_(limits) {
+    definition_.name = name;
+  }
 
   Parsed run(const json::value& value) {
     const Field root = reader_.root(value);
@@ -76,7 +78,9 @@ class DefinitionReader {
     for (const auto& member : object) {
       this->member(member.key(), reader_.member(root, member.key(), member.value()));
     }
-    if (!object.contains("name")) reader_.problem(root, "name is missing");
+    if (definition_.name.empty() && !object.contains("name")) {
+      reader_.problem(root, "name is missing");
+    }
     if (!object.contains("steps")) reader_.problem(root, "steps is missing");
     resolve_steps(reader_, steps_, definition_.type);
     for (const auto& reads : {std::cref(steps_), std::cref(handlers_)}) {
@@ -225,20 +229,20 @@ Parsed unreadable(std::string message) { return {std::nullopt, {{"", std::move(m
 
 }  // namespace
 
-Parsed parse(std::string_view text, const Limits& limits) {
+Parsed parse(std::string_view text, const Limits& limits, std::string_view name) {
   if (text.size() > limits.text_bytes) {
     return unreadable(fmt::format("longer than {} bytes", limits.text_bytes));
   }
   const std::size_t start = text.find_first_not_of(" \t\r\n");
   const bool is_json = start != std::string_view::npos && text[start] == '{';
   const auto value = is_json ? parse_json(text) : parse_yaml(text);
-  if (value) return parse(*value, limits);
+  if (value) return parse(*value, limits, name);
   const Error& error = value.error();
   return unreadable(is_json ? fmt::format("{} ({})", error.message, error.detail) : error.message);
 }
 
-Parsed parse(const json::value& value, const Limits& limits) {
-  return DefinitionReader(limits).run(value);
+Parsed parse(const json::value& value, const Limits& limits, std::string_view name) {
+  return DefinitionReader(limits, name).run(value);
 }
 
 std::string describe(const std::vector<Problem>& problems) {

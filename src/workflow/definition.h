@@ -81,6 +81,10 @@ struct Definition {
   int max_active_steps = 0;  // 0: no limit
 };
 
+// No configuration allows more: plans and environments grow with them.
+inline constexpr std::size_t kMostSteps = 2'000, kMostParams = 1'000, kMostEnv = 1'000;
+inline constexpr std::size_t kMostItems = 1'000;  // of any other list
+
 struct Limits {
   std::size_t text_bytes = 1024 * 1024;
   std::size_t steps = 1000;
@@ -101,14 +105,18 @@ struct Parsed {
 };
 
 // Text is YAML; JSON is read too, being a subset (a text that starts with '{' is read as JSON).
-Parsed parse(std::string_view text, const Limits& limits = {});
+// `name` is the workflow's where the text names none.
+Parsed parse(std::string_view text, const Limits& limits = {}, std::string_view name = {});
 // The same from a value (the `definition` argument may be an object).
-Parsed parse(const json::value& value, const Limits& limits = {});
+Parsed parse(const json::value& value, const Limits& limits = {}, std::string_view name = {});
 // All problems in one message: "steps[0].command: …; …".
 std::string describe(const std::vector<Problem>& problems);
 
 // True for names usable as a workflow: [A-Za-z0-9_.-], 1 to 40, not "." or "..".
 bool is_workflow_name(std::string_view name);
+
+// What handlerOn's handlers are called among the steps: onSuccess, onFailure, onCancel, onExit.
+bool is_handler_name(std::string_view name);
 
 // JSON Schema 2020-12 of the workflow's params, for `execute_workflow` and published tools.
 json::object params_schema(const Definition& definition);

@@ -181,8 +181,15 @@ const Row kRefusedSteps[] = {
     {"DependsOnItself", "name: a, command: x, depends: a", "cannot depend on itself"},
     {"BothSpellings", "name: a, command: x, depends: [], depends_on: []", "depends is given twice"},
     {"NulInCommand", "name: a, command: \"x\\0y\"", "NUL character"},
-    {"NumberAsCommand", "name: a, command: 7", "must be text"},
-    {"DockerExecutor", "name: a, executor: docker", "executor docker is not supported yet"},
+    {"NumberAsCommand", "name: a, command: 7", "7 is read as a number: write \"7\""},
+    {"TruthAsCommand", "name: a, command: true", "true is read as a truth value: write \"true\""},
+    {"HandlersName", "name: onExit, command: x",
+     "onExit is what the handler of that event is called"},
+    {"DockerExecutor", "name: a, executor: docker",
+     "executor docker is not supported yet by the embedded engine, which runs a command or script "
+     "on the server's own machine"},
+    {"DockerExecutorWithConfig", "name: a, executor: {type: docker, config: {image: x}}",
+     "steps[0].executor.type: executor docker is not supported yet"},
     {"ExecutorConfig", "name: a, executor: {type: command, config: {a: 1}}", "not supported yet"},
     {"SubWorkflow", "name: a, run: other", "steps[0].run is not supported yet"},
     {"OutputName", "name: a, command: x, output: 'A-B'", "not a variable name"},
@@ -220,6 +227,53 @@ TEST(Definition, EnforcesLimits) {
   EXPECT_FALSE(parse(text, Limits{.text_bytes = 20}).definition);
   EXPECT_TRUE(parse(text, Limits{.value_bytes = 1}).definition);
   EXPECT_FALSE(parse(text, Limits{.value_bytes = 0}).definition);
+}
+
+TEST(Definition, HasLimitsThatNoConfigurationRaises) {
+  const Limits generous{
+      .text_bytes = 64'000'000, .steps = 100'000, .params = 10'000, .env = 10'000};
+  const auto many = [](std::size_t count, auto entry) {
+    std::string list;
+    for (std::size_t i = 0; i < count; ++i) list += (i ? "," : "") + entry(std::to_string(i));
+    return list;
+  };
+  const auto step = [](const std::string& n) {
+    return "{\"name\":\"s" + n + "\",\"command\":\"x\"}";
+  };
+  const auto pair = [](const std::string& n) { return "\"V" + n + "\":1"; };
+  const auto item = [](const std::string& n) { return "\"" + n + "\""; };
+  const auto text = [&](const std::string& steps, const std::string& more) {
+    return "{\"name\":\"w\",\"steps\":[" + steps + "]" + more + "}";
+  };
+  const std::string one = step("1");
+  const auto says = [&](const std::string& document) {
+    return describe(parse(document, generous).problems);
+  };
+  EXPECT_EQ(says(text(many(kMostSteps, step), "")), "");
+  EXPECT_EQ(says(text(many(kMostSteps + 1, step), "")), "steps: more than 2000 steps");
+  EXPECT_EQ(says(text(one, ",\"env\":{" + many(kMostEnv + 1, pair) + "}")),
+            "env: more than 1000 variables");
+  EXPECT_EQ(says(text(one, ",\"params\":{" + many(kMostParams + 1, pair) + "}")),
+            "params: more than 1000 params");
+  EXPECT_EQ(says(text(one, ",\"preconditions\":[" + many(kMostItems + 1, item) + "]")),
+            "preconditions: more than 1000 items");
+}
+
+TEST(Definition, TakesANameFromOutsideWhereTheTextHasNone) {
+  const std::string steps = "steps: [{name: a, command: x}]";
+  EXPECT_EQ(parse(steps, {}, "given").definition->name, "given");
+  EXPECT_EQ(parse("name: own\n" + steps, {}, "given").definition->name, "own");
+  EXPECT_THAT(problems(steps), HasSubstr("name is missing"));
+}
+
+TEST(Definition, CallsHandlersByTheirEvent) {
+  const auto definition =
+      good("name: w\nsteps: [{name: a, command: x}]\nhandlerOn: {exit: {name: tidy, command: x}}");
+  EXPECT_EQ(definition.on_exit->name, "onExit");
+  EXPECT_TRUE(is_handler_name("onExit"));
+  EXPECT_FALSE(is_handler_name("tidy"));
+  EXPECT_THAT(problems("name: w\nsteps: {onFailure: {command: x}}"),
+              HasSubstr("onFailure is what the handler"));
 }
 
 TEST(Definition, RefusesDocumentsThatAreNoMap) {

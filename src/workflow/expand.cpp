@@ -56,17 +56,29 @@ std::optional<std::string> resolve(const Reference& reference, const Lookup& loo
   return value;
 }
 
+tl::unexpected<Error> too_long() {
+  return fail(Code::too_large,
+              fmt::format("longer than {} bytes with its references filled in", kLongestValue));
+}
+
+tl::unexpected<Error> too_many_paths() {
+  return fail(Code::too_large, fmt::format("more than {} references with a path", kMostPaths));
+}
+
 }  // namespace
 
-std::string expand(std::string_view text, const Lookup& lookup) {
+Result<std::string> expand(std::string_view text, const Lookup& lookup) {
   std::string out;
+  std::size_t paths = 0;
   for (std::size_t at = 0; at < text.size();) {
+    if (out.size() > kLongestValue) return too_long();
     if (text.substr(at).starts_with("$$")) {
       out += '$';
       at += 2;
       continue;
     }
     if (const auto reference = reference_at(text, at)) {
+      if (!reference->path.empty() && ++paths > kMostPaths) return too_many_paths();
       const auto value = resolve(*reference, lookup);
       out += value ? std::string_view(*value) : text.substr(at, reference->size);
       at += reference->size;
@@ -74,6 +86,7 @@ std::string expand(std::string_view text, const Lookup& lookup) {
     }
     out += text[at++];
   }
+  if (out.size() > kLongestValue) return too_long();
   return out;
 }
 
@@ -90,8 +103,9 @@ std::vector<std::string_view> referenced_names(std::string_view text) {
   return names;
 }
 
-ShellText prepare_shell(std::string_view text, const Lookup& lookup, std::size_t taken) {
+Result<ShellText> prepare_shell(std::string_view text, const Lookup& lookup, std::size_t taken) {
   ShellText shell;
+  std::size_t bytes = 0, searches = 0;
   std::vector<std::pair<std::string, std::string>> generated;  // reference, variable
   for (const ShellPiece& piece : shell_pieces(text)) {
     const auto& reference = piece.reference;
@@ -105,11 +119,14 @@ ShellText prepare_shell(std::string_view text, const Lookup& lookup, std::size_t
     auto known = std::find_if(generated.begin(), generated.end(),
                               [&](const auto& pair) { return pair.first == key; });
     if (known == generated.end()) {
+      if (taken + searches++ == kMostPaths) return too_many_paths();
       auto value = resolve(*reference, lookup);
       if (!value) {
         shell.text += piece.text;
         continue;
       }
+      bytes += value->size();
+      if (bytes > kLongestValue) return too_long();
       const std::string variable = fmt::format("KUBIYA_REF_{}", taken + generated.size() + 1);
       shell.variables.emplace_back(variable, std::move(*value));
       known = generated.insert(generated.end(), {key, variable});

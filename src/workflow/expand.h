@@ -18,8 +18,14 @@ namespace kubiya::workflow {
 
 using Lookup = std::function<std::optional<std::string>(std::string_view name)>;
 
+// The longest text that filling in may give: what the kernel takes as one argument or variable.
+inline constexpr std::size_t kLongestValue = 128 * 1024;
+// References with a path in one text: each is a search in a JSON document.
+inline constexpr std::size_t kMostPaths = 200;
+
 // Expands $NAME, ${NAME} and ${NAME.path}. Unknown references stay as written; `$$` is `$`.
-std::string expand(std::string_view text, const Lookup& lookup);
+// Code::too_large beyond the two limits above; the message is without its subject.
+Result<std::string> expand(std::string_view text, const Lookup& lookup);
 
 // A command or script for a shell, and the extra variables it needs.
 struct ShellText {
@@ -27,8 +33,8 @@ struct ShellText {
   Pairs variables;
 };
 // Text inside single quotes stays as it is. `taken`: generated variables of other texts of the
-// same command.
-ShellText prepare_shell(std::string_view text, const Lookup& lookup, std::size_t taken = 0);
+// same command. Code::too_large as above, for the values of the variables together.
+Result<ShellText> prepare_shell(std::string_view text, const Lookup& lookup, std::size_t taken = 0);
 
 // The names of all references in text that no shell reads.
 std::vector<std::string_view> referenced_names(std::string_view text);

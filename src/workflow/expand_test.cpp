@@ -47,11 +47,46 @@ TEST(Expand, FillsInReferences) {
       {"`echo $A`", "`echo 1`"},
       {"$TICKS", "`id` $(id) $A"},
   };
-  for (const auto& row : rows) EXPECT_EQ(expand(row.text, sample), row.expanded) << row.text;
+  for (const auto& row : rows) EXPECT_EQ(*expand(row.text, sample), row.expanded) << row.text;
+}
+
+std::string repeated(std::string_view text, std::size_t times) {
+  std::string all;
+  for (std::size_t i = 0; i < times; ++i) all += text;
+  return all;
+}
+
+TEST(Expand, EndsAtTheLongestValue) {
+  const auto half = [](std::string_view) { return std::string(kLongestValue / 2, 'x'); };
+  EXPECT_EQ(expand("$A$A", half)->size(), kLongestValue);
+  for (const std::string& text : {std::string("$A$A."), std::string("$A$A$A"),
+                                  repeated("$A", 9'999), std::string(kLongestValue + 1, 'x')}) {
+    const auto expanded = expand(text, half);
+    ASSERT_FALSE(expanded);
+    EXPECT_EQ(expanded.error().code, Code::too_large);
+  }
+}
+
+TEST(Expand, EndsAtTheMostSearchesInDocuments) {
+  EXPECT_TRUE(expand(repeated("${J.s}", kMostPaths), sample));
+  EXPECT_FALSE(expand(repeated("${J.s}", kMostPaths + 1), sample));
+  EXPECT_TRUE(expand(repeated("$A", 10 * kMostPaths), sample)) << "those without a path are cheap";
+  EXPECT_TRUE(prepare_shell(repeated("${J.s}", kMostPaths + 1), sample)) << "looked up once";
+  std::string distinct;
+  for (std::size_t i = 0; i <= kMostPaths; ++i) distinct += "${J.none" + std::to_string(i) + "}";
+  EXPECT_FALSE(prepare_shell(distinct, sample));
+}
+
+TEST(PrepareShell, BoundsTheValuesOfItsVariables) {
+  const auto big = [](std::string_view) {
+    return to_json(json::object{{"a", std::string(kLongestValue / 2, 'x')}, {"b", "y"}});
+  };
+  EXPECT_TRUE(prepare_shell("echo ${J.a} ${J.b}", big));
+  EXPECT_EQ(prepare_shell("echo ${J.a} ${K.a} ${J.b}", big).error().code, Code::too_large);
 }
 
 TEST(PrepareShell, LeavesVariablesToTheShellAndNamesTheRest) {
-  const ShellText shell = prepare_shell(R"(echo "$A" ${A:-x} ${J.s} "${J.s}${J.t}" $1)", sample);
+  const ShellText shell = *prepare_shell(R"(echo "$A" ${A:-x} ${J.s} "${J.s}${J.t}" $1)", sample);
   EXPECT_EQ(
       shell.text,
       R"(echo "$A" ${A:-x} ${KUBIYA_REF_1} "${KUBIYA_REF_1}${KUBIYA_REF_2}" ${KUBIYA_REF_3})");
@@ -65,7 +100,7 @@ TEST(PrepareShell, LeavesPlainTextAlone) {
        {"echo '${J.s}'", "awk '{print $1}'", "echo \\${J.s}", "echo \"\\${J.s}\"", "# ${J.s}",
         "kill $$", "echo ${J.none}", "cat <<'EOF'\n${J.s}\nEOF", "cat <<\\EOF\n$1\nEOF\n", "'",
         "\\", "$", "cat <<", "cat <<EOF", "echo 'open ${J.s}"}) {
-    const ShellText shell = prepare_shell(text, sample);
+    const ShellText shell = *prepare_shell(text, sample);
     EXPECT_EQ(shell.text, text);
     EXPECT_THAT(shell.variables, IsEmpty()) << text;
   }
@@ -76,7 +111,7 @@ TEST(PrepareShell, FindsReferencesThatQuotingDoesNotHide) {
        {"\"it's ${J.s}\"", "# don't\necho ${J.s}", "cat <<EOF\nit's ${J.s}\nEOF\n",
         "cat <<-\"E\"\n\t$1\n\tE\necho ${J.s}", "cat <<<'x' ${J.s}", "a#'b' ${J.s}",
         "echo 'a'${J.s}'b'", "cat <<'A' <<B\n${J.t}\nA\n${J.s}\nB\n"}) {
-    EXPECT_THAT(prepare_shell(text, sample).variables, ElementsAre(Pair("KUBIYA_REF_1", "x y")))
+    EXPECT_THAT(prepare_shell(text, sample)->variables, ElementsAre(Pair("KUBIYA_REF_1", "x y")))
         << text;
   }
 }
@@ -93,7 +128,7 @@ TEST(PrepareShell, TextNeverDependsOnTheValue) {
     for (auto n = pick(12); n > 0; --n) text += pieces[pick(std::size(pieces))];
     for (auto n = pick(6); n > 0; --n) marker += pieces[pick(std::size(pieces))];
     const auto with = [&](const std::string& value) {
-      return prepare_shell(text, [&](std::string_view name) -> std::optional<std::string> {
+      return *prepare_shell(text, [&](std::string_view name) -> std::optional<std::string> {
         if (name != "J") return value;
         return to_json(json::object{{"s", value}});
       });

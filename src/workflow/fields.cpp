@@ -14,9 +14,26 @@ namespace {
 
 constexpr int kLongestSeconds = 30 * 24 * 3600;
 
+// YAML reads plain words as other things than text: the remedy is said with the fault.
+std::string text_fault(const json::value& value) {
+  if (value.is_object() || value.is_array()) return "must be text";
+  const std::string shown = to_json(value);
+  return fmt::format("must be text, and {} is read as {}: write \"{}\"", shown,
+                     value.is_null()   ? "nothing"
+                     : value.is_bool() ? "a truth value"
+                                       : "a number",
+                     shown);
+}
+
 std::string plural_bytes(std::size_t bytes) { return fmt::format("longer than {} bytes", bytes); }
 
 }  // namespace
+
+Reader::Reader(const Limits& limits) : limits_(limits) {
+  limits_.steps = std::min(limits_.steps, kMostSteps);
+  limits_.params = std::min(limits_.params, kMostParams);
+  limits_.env = std::min(limits_.env, kMostEnv);
+}
 
 Field Reader::root(const json::value& value) { return {"", fields_++, &value}; }
 
@@ -61,7 +78,7 @@ const json::array* Reader::array(const Field& field) {
 
 std::string Reader::text(const Field& field) {
   if (!field.value->is_string()) {
-    problem(field, "must be text");
+    problem(field, text_fault(*field.value));
     return {};
   }
   return scalar_text(field);
@@ -108,6 +125,10 @@ std::vector<Field> Reader::one_or_many(const Field& field) {
   const json::array* array = field.value->if_array();
   if (array == nullptr) return {field};
   std::vector<Field> fields;
+  if (array->size() > kMostItems) {
+    problem(field, fmt::format("more than {} items", kMostItems));
+    return fields;
+  }
   for (std::size_t i = 0; i < array->size(); ++i) fields.push_back(item(field, i, (*array)[i]));
   return fields;
 }

@@ -26,7 +26,7 @@ struct Field {
 
 class Reader {
  public:
-  explicit Reader(const Limits& limits) : limits_(limits) {}
+  explicit Reader(const Limits& limits);
 
   const Limits& limits() const { return limits_; }
 

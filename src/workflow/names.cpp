@@ -30,6 +30,9 @@ constexpr std::array<std::string_view, 9> kAuthorsOwn = {
 constexpr std::array<std::string_view, 7> kReservedIds = {"env",    "params", "args",   "stdout",
                                                           "stderr", "output", "outputs"};
 
+constexpr std::array<std::string_view, 4> kHandlers = {"onSuccess", "onFailure", "onCancel",
+                                                       "onExit"};
+
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -73,6 +76,8 @@ bool is_workflow_name(std::string_view name) {
     return is_letter(c) || is_digit(c) || c == '_' || c == '.' || c == '-';
   });
 }
+
+bool is_handler_name(std::string_view name) { return contains(kHandlers, name); }
 
 std::optional<std::string> environment_name_fault(std::string_view name, NameUse use) {
   if (name.size() > kLongestVariable) {

@@ -141,6 +141,10 @@ Precondition read_precondition(Reader& reader, const Field& field) {
   return precondition;
 }
 
+std::string taken_by_handler(std::string_view name) {
+  return fmt::format("{} is what the handler of that event is called", name);
+}
+
 // One step while it is read.
 class StepReader {
  public:
@@ -203,8 +207,10 @@ class StepReader {
     if (place_ == StepPlace::map && name != read_.step.name) {
       reader_.problem(field, "differs from the step's name in the map");
     }
-    read_.step.name = name;
     if (const auto fault = step_name_fault(name)) reader_.problem(field, *fault);
+    if (place_ == StepPlace::handler) return;  // called by its event, as in Dagu
+    if (is_handler_name(name)) reader_.problem(field, taken_by_handler(name));
+    read_.step.name = name;
   }
 
   void id(const Field& field) {
@@ -271,6 +277,9 @@ class StepReader {
       if (named == nullptr) return reader_.problem(field, "has no type");
       type = reader_.member(field, "type", *named);
       const json::object* config = find_object(*object, "config");
+      if (const auto word = find_string(*object, "type"); word && *word != "command") {
+        return other_executor(type);
+      }
       if (object->size() > (config != nullptr ? 2U : 1U) ||
           (config != nullptr && !config->empty())) {
         acts_otherwise_ = true;
@@ -278,10 +287,14 @@ class StepReader {
       }
     }
     const std::string name = reader_.text(type);
-    if (name.empty() || name == "command") return;
+    if (!name.empty() && name != "command") other_executor(type);
+  }
+
+  void other_executor(const Field& type) {
     acts_otherwise_ = true;
-    reader_.problem(type, fmt::format("executor {} is not supported yet by the embedded engine",
-                                      printable(name)));
+    reader_.problem(type, fmt::format("executor {} is not supported yet by the embedded engine, "
+                                      "which runs a command or script on the server's own machine",
+                                      printable(reader_.text(type))));
   }
 
   void other(std::string_view key, const Field& field) {
@@ -294,6 +307,9 @@ class StepReader {
     if (!object.contains("name")) {
       const auto fault = step_name_fault(step.name);
       if (fault) reader_.problem(read_.field, *fault);
+      if (place_ == StepPlace::map && is_handler_name(step.name)) {
+        reader_.problem(read_.field, taken_by_handler(step.name));
+      }
     }
     if (!step.argv.empty() && !step.script.empty()) {
       reader_.problem(read_.field, "with script, command is one interpreter, not a list");

@@ -66,9 +66,10 @@ void drive(const Definition& definition, Bytes bytes) {
 
 void prepare(std::string_view text) {
   const auto lookup = [](std::string_view) { return std::optional(std::string(kValue)); };
-  const ShellText shell = prepare_shell(text, lookup);
+  const auto shell = prepare_shell(text, lookup);
+  if (!shell) return;
   const bool own = text.find(kValue) != std::string_view::npos;
-  ASSERT(own || shell.text.find(kValue) == std::string::npos, "no value in the shell's text");
+  ASSERT(own || shell->text.find(kValue) == std::string::npos, "no value in the shell's text");
 }
 
 }  // namespace

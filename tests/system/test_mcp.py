@@ -317,7 +317,7 @@ class Tools(unittest.TestCase):
         self.assertEqual(sorted((e["step"], e["stream"], e["text"]) for e in whole),
                          [("s1", "stderr", "two\n"), ("s1", "stdout", "one\n"), ("s2", "stdout", "three\n"),
                           ("s3", "stdout", "four\n")])
-        pages, after = [], 0
+        pages, after = [], "0"
         while entries := (page := self.use("get_execution_logs", ada, execution_id=run, after=after, limit=1))["entries"]:
             self.assertEqual(len(entries), 1)
             pages, after = pages + entries, page["next"]
@@ -356,7 +356,7 @@ class Tools(unittest.TestCase):
                 (run, hello(params={"NAME": "a\0b"}), "NAME"), (run, hello(params={"KUBIYA_API_KEY": "k"}), "KUBIYA_API_KEY"),
                 (run, hello(idempotency_key=""), "idempotency_key"), ("list_executions", {"status": "done"}, "status"),
                 ("list_executions", {"before": "x"}, "before"), ("get_execution", {"execution_id": ""}, "execution_id"),
-                (logs, {"execution_id": "x", "after": -1}, "after"), (logs, {"execution_id": "x", "limit": 2**70}, "limit"),
+                (logs, {"execution_id": "x", "after": 5}, "after"), (logs, {"execution_id": "x", "limit": 2**70}, "limit"),
                 ("cancel_execution", {"execution_id": "x", "reason": "r" * 201}, "reason")):
             with self.subTest((tool, arguments)):
                 self.assertRegex(self.fails(tool, **arguments), rf"\b{field}\b")

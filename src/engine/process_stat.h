@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One line of /proc/PID/stat (proc(5)).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace kubiya::engine {
+
+struct ProcessStat {
+  char state = 0;  // 'Z' and 'X' have ended
+  int parent = 0;
+  int group = 0;
+  std::uint64_t started = 0;  // clock ticks since boot; with the number it names one process
+};
+
+// `process`: a number, or "self". Nothing when there is no such process.
+std::optional<ProcessStat> read_process_stat(const std::string& process);
+
+}  // namespace kubiya::engine
