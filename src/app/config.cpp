@@ -5,17 +5,19 @@
 #include <optional>
 
 #include "app/config_files.h"
+#include "app/config_issuers.h"
+#include "app/config_secret.h"
 #include "app/config_table.h"
 #include "app/config_value.h"
 #include "base/encoding.h"
 #include "base/json.h"
 #include "base/yaml.h"
+#include "identity/preset.h"
 
 namespace kubiya::app {
 namespace {
 
 constexpr std::size_t kFileMax = 256 * 1024;
-constexpr std::size_t kSecretFileMax = 4 * 1024;
 
 using Values = std::vector<std::string>;
 
@@ -82,6 +84,7 @@ std::optional<std::string> scalar(const json::value& value) {
 }
 
 std::optional<Values> values_of(const json::value& value, const Key& key) {
+  if (key.shape == Key::Shape::items) return Values{to_json(value)};
   if (key.shape == Key::Shape::list && value.is_array()) {
     Values values;
     for (const json::value& item : value.get_array()) {
@@ -203,39 +206,18 @@ Result<std::vector<Setting>> read_flags(
 
 // ---- merging
 
-bool is_reference(std::string_view value) {
-  return value.starts_with("${file:") && value.ends_with('}');
-}
-
-Result<> check_private(const std::string& path, bool allow, std::string_view what) {
-  if (!TRY(open_to_others(path))) return {};
-  if (!allow) {
-    return fail(Code::invalid, path + ": " + std::string(what) +
-                                   " and others can read it; run chmod 600, or set "
-                                   "allow_readable_files");
-  }
-  log::warn("a file with a secret can be read by others", {{"path", path}});
-  return {};
-}
-
-// The text behind a secret's spelling.
-Result<std::string> resolve_secret(const Setting& setting, bool allow_readable) {
-  const std::string& value = setting.values.front();
-  if (!is_reference(value)) return value;
-  const std::string path = value.substr(7, value.size() - 8);
-  TRY_VOID(check_private(path, allow_readable, "the value of " + setting.key->name));
-  const std::string content = TRY(read_file(path, kSecretFileMax));
-  const std::size_t end = content.find_last_not_of("\r\n");
-  if (end == content.npos) return fail(Code::invalid, path + ": holds no value");
-  return content.substr(0, end + 1);
-}
-
 Result<> apply(Draft& draft, const Setting& setting) {
   const bool secret = setting.key->shape == Key::Shape::secret;
   Values values = setting.values;
-  if (secret) values.front() = TRY(resolve_secret(setting, draft.config.allow_readable_files));
+  if (secret) {
+    values.front() =
+        TRY(resolve_secret(values.front(), setting.key->name, draft.config.allow_readable_files));
+  }
   const Result<> set = setting.key->set(draft, values);
   if (set) return {};
+  if (setting.key->shape == Key::Shape::items) {
+    return fail(Code::invalid, setting.where + ": " + setting.key->name + set.error().message);
+  }
   const std::string shown = secret ? "the value" : "\"" + printable(join(values, " ")) + "\"";
   return fail(Code::invalid, setting.where + ": " + setting.key->name + ": " + shown +
                                  " is not allowed; allowed: " + set.error().message);
@@ -244,7 +226,8 @@ Result<> apply(Draft& draft, const Setting& setting) {
 Result<> check_file_mode(const std::string& path, const std::vector<Setting>& settings,
                          bool allow_readable) {
   const bool has_secret = std::any_of(settings.begin(), settings.end(), [](const Setting& s) {
-    return s.key->shape == Key::Shape::secret && !is_reference(s.values.front());
+    if (s.key->shape == Key::Shape::items) return issuers_hold_secret(s.values.front());
+    return s.key->shape == Key::Shape::secret && !is_file_reference(s.values.front());
   });
   return has_secret ? check_private(path, allow_readable, "it holds a secret") : Result<>();
 }
@@ -280,7 +263,13 @@ Result<Config> load_config(const Sources& sources) {
   if (sources.file) {
     TRY_VOID(check_file_mode(*sources.file, of_file, draft.config.allow_readable_files));
   }
-  for (const Setting& setting : settings) TRY_VOID(apply(draft, setting));
+  // A preset stands behind what it depends on and before all else.
+  for (const bool first : {true, false}) {
+    for (const Setting& setting : settings) {
+      if (is_before_preset(*setting.key) == first) TRY_VOID(apply(draft, setting));
+    }
+    if (first) identity::apply_preset(draft.issuer);
+  }
   TRY_VOID(check_auth_keys(draft, settings));
   return complete(std::move(draft));
 }

@@ -80,9 +80,10 @@ void Endpoint::handle(const http::Request& request, http::Responder responder) {
       return document(x, resource_document_, "public, max-age=300");
     }
     if (request.path == kServerMetadata) {
-      for (const auto& issuer : services_.authenticator.issuers()) {
-        if (const auto metadata = issuer->metadata())
-          return document(x, *metadata, "public, max-age=300");
+      // Of several, the first: a client that knows this document only must not be sent to one
+      // today and to another tomorrow.
+      if (const auto metadata = services_.authenticator.issuers().front()->metadata()) {
+        return document(x, *metadata, "public, max-age=300");
       }
       return send(x,
                   refuse_http(503, "temporarily_unavailable",

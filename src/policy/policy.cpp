@@ -30,9 +30,11 @@ Scopes Policy::needed(const Operation& operation) const {
 
 tl::expected<Permit, Denied> Policy::decide(PrincipalPtr principal,
                                             const Operation& operation) const {
-  const Scopes& held = principal->facts().scopes;
-  if (!held.has_all(required_) || !held.has_all(operation.scopes)) {
-    const Scopes all = needed(operation);
+  const PrincipalFacts& caller = principal->facts();
+  const Scopes& held = caller.scopes;
+  if (!held.has_all(required_) || !held.has_all(caller.required_scopes) ||
+      !held.has_all(operation.scopes)) {
+    const Scopes all = needed(operation).unite(caller.required_scopes);
     return tl::unexpected(Denied{Refusal::insufficient_scope, all, held.missing(all)});
   }
   if (operation.needs_api_key && !principal->facts().api_key) {
