@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "app/key_evidence.h"
+#include "base/encoding.h"
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/timers.h"
@@ -160,18 +161,35 @@ class Built final : public Application {
 
   Result<> open_tools(const ServeHooks& hooks) {
     workers_.emplace(config_.workers, 10'000);
-    const tools::Services services{
-        *workflows_,      *runs_,      *backend_,        timers_,
-        *workers_,        clock_,      config_.workflow, config_.wait_default,
-        config_.wait_max, config_.name};
+    policy_.emplace(config_.required_scopes, config_.tool_rules);
+    const tools::Services services{*workflows_,      *runs_,           *backend_,
+                                   timers_,          *workers_,        clock_,
+                                   *policy_,         config_.workflow, config_.wait_default,
+                                   config_.wait_max, config_.name};
     // The tool without arguments comes first: some clients try the first one to see whether calls
     // work.
     TRY_VOID(tools::add_identity_tools(registry_, services));
     TRY_VOID(tools::add_workflow_tools(registry_, services));
     TRY_VOID(tools::add_run_tools(registry_, services));
     if (hooks.add_tools) TRY_VOID(hooks.add_tools(registry_));
-    policy_.emplace(config_.required_scopes);
+    return check_rules();
+  }
+
+  // A rule for a tool that is not there would be a lock on no door.
+  Result<> check_rules() const {
+    for (std::size_t i = 0; i < policy_->rules().size(); ++i) {
+      const std::string& tool = policy_->rules()[i].tool;
+      if (registry_.find(tool) != nullptr) continue;
+      return fail(Code::invalid,
+                  fmt::format("policy.rules[{}].tool: there is no tool {}", i, printable(tool)));
+    }
     return {};
+  }
+
+  Scopes advertised_scopes() const {
+    Scopes all = registry_.scopes().unite(config_.required_scopes).unite(policy_->scopes());
+    for (const auto& issuer : config_.issuers) all = all.unite(issuer.rules.required_scopes);
+    return all;
   }
 
   Result<> open_server() {
@@ -181,7 +199,7 @@ class Built final : public Application {
     options.resource.resource = config_.public_url + config_.mcp_path;
     for (const auto& issuer : config_.issuers)
       options.resource.authorization_servers.push_back(issuer.url);
-    options.resource.scopes_supported = registry_.scopes().unite(config_.required_scopes).names();
+    options.resource.scopes_supported = advertised_scopes().names();
     options.resource.name = config_.name;
     options.early_body_bytes = config_.server.limits.early_body_bytes;
     options.logging = logging(config_.log_requests);

@@ -226,7 +226,7 @@ Result<> apply(Draft& draft, const Setting& setting) {
 Result<> check_file_mode(const std::string& path, const std::vector<Setting>& settings,
                          bool allow_readable) {
   const bool has_secret = std::any_of(settings.begin(), settings.end(), [](const Setting& s) {
-    if (s.key->shape == Key::Shape::items) return issuers_hold_secret(s.values.front());
+    if (s.key->name == "issuers") return issuers_hold_secret(s.values.front());
     return s.key->shape == Key::Shape::secret && !is_file_reference(s.values.front());
   });
   return has_secret ? check_private(path, allow_readable, "it holds a secret") : Result<>();

@@ -22,6 +22,7 @@
 #include "http/server.h"
 #include "identity/authenticator.h"
 #include "identity/issuer.h"
+#include "policy/tool_rule.h"
 #include "workflow/definition.h"
 
 namespace kubiya::app {
@@ -36,8 +37,9 @@ struct Config {
   std::string mcp_path = "/mcp";
   std::string
       workflows_dir;  // definitions imported at start when absent from the store; empty: none
-  std::string import_tenant = "default";  // tenant that imported definitions belong to
-  Scopes required_scopes;                 // server-wide minimum
+  std::string import_tenant = "default";     // tenant that imported definitions belong to
+  Scopes required_scopes;                    // server-wide minimum
+  std::vector<policy::ToolRule> tool_rules;  // policy.rules
   Level log_level = Level::info;
   RequestLog log_requests = RequestLog::all;
   std::chrono::milliseconds drain_grace{10'000};

@@ -200,5 +200,57 @@ TEST_F(IssuersConfig, SecretsInItemsAreKeptLikeAnyOther) {
               Not(HasSubstr("c4n4ry")));
 }
 
+constexpr std::string_view kRules = R"(
+policy:
+  rules:
+    - tool: execute_workflow
+      workflow: deploy-*
+      when: {params.env: production, params.n: [1, 2]}
+      unless: {params.dry_run: true}
+      needs: ["execute:production"]
+    - tool: delete_workflow
+      scopes: write
+)";
+
+TEST_F(IssuersConfig, RulesAreRead) {
+  const Result<Config> config = load(kRules);
+  ASSERT_TRUE(config) << config.error().message;
+  ASSERT_EQ(config->tool_rules.size(), 2u);
+  const policy::ToolRule& first = config->tool_rules[0];
+  EXPECT_EQ(first.tool, "execute_workflow");
+  EXPECT_EQ(first.workflow, "deploy-*");
+  ASSERT_EQ(first.conditions.size(), 3u);
+  EXPECT_EQ(first.conditions[0].path, "params.env");
+  EXPECT_THAT(first.conditions[1].values, ElementsAre("1", "2"));
+  EXPECT_TRUE(first.conditions[2].negated);
+  EXPECT_THAT(first.conditions[2].values, ElementsAre("true"));
+  EXPECT_EQ(first.needs.text(), "execute:production");
+  EXPECT_FALSE(first.scopes);
+  EXPECT_EQ(config->tool_rules[1].scopes, Scopes{"write"});
+  const std::string printed = print_config(*config);
+  const Result<Config> again = load(printed);
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(print_config(*again), printed);
+}
+
+TEST_F(IssuersConfig, RulesThatSayNothingAreRefused) {
+  const std::pair<const char*, const char*> rows[] = {
+      {"7", "policy.rules: allowed: a list"},
+      {"[7]", "policy.rules[0]: allowed: a map"},
+      {"[{tool: x, needs: a}, {}]", "policy.rules[1]: tool: is needed"},
+      {"[{tool: x}]", "needs or scopes is needed"},
+      {"[{tool: x, needs: []}]", "needs: allowed: scope names"},
+      {"[{tool: x, needs: ['a b']}]", "needs: allowed: scope names"},
+      {"[{tool: 7, needs: a}]", "tool: allowed: a name"},
+      {"[{tool: x, needs: a, when: 7}]", "when: allowed: a map"},
+      {"[{tool: x, needs: a, when: {p: {}}}]", "when: p: allowed: a value or a list"},
+      {"[{tool: x, needs: a, unless: {p: []}}]", "unless: p: allowed: a value or a list"},
+      {"[{tool: x, needs: a, where: {}}]", "unknown key where"},
+  };
+  for (const auto& [rules, wanted] : rows) {
+    EXPECT_THAT(refusal("policy: {rules: " + std::string(rules) + "}"), HasSubstr(wanted)) << rules;
+  }
+}
+
 }  // namespace
 }  // namespace kubiya::app

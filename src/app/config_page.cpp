@@ -91,6 +91,23 @@ combination stops the start with one line that says which and what is allowed.
   several issuers a claim needs that list: no issuer may name another's tenant.
 - **Roles and groups.** The names in `scope_claims` are scopes. Those in `role_claims` grant what `role_map` says
   (`Platform Team=read+execute`) and nothing else; `email` counts only with `email_verified: true`.
+- **Rules.** Each operation has a scope of its own. `policy.rules` changes that: `needs` adds scopes, `scopes` stands
+  instead of the tool's own. A rule is about one `tool`, about all workflows or those that `workflow` names (`*` for any
+  characters), and about all arguments or those with the values of `when`, or without those of `unless`. Params are
+  judged as the run will have them, defaults included. Name what is harmless (`unless`) rather than what is not: a
+  value that nobody thought of then needs the scope. A refusal names everything that is missing at once.
+
+  ```yaml
+  policy:
+    rules:
+      - tool: execute_workflow
+        workflow: deploy-*
+        unless: {params.env: [dev, staging]}
+        needs: ["execute:production"]
+      - tool: delete_workflow
+        scopes: [write]
+  ```
+
 - **Opaque tokens.** With `tokens: opaque` the issuer is asked about each token (RFC 7662) and answers count for
   `introspection.cache_time`. One issuer at most can have it, because such a token does not say whose it is.
 

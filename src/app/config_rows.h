@@ -169,6 +169,7 @@ void add_server(std::vector<Key>& table);
 void add_issuers(std::vector<Key>& table);
 void add_auth(std::vector<Key>& table);
 void add_identity(std::vector<Key>& table);
+void add_policy(std::vector<Key>& table);
 void add_work(std::vector<Key>& table);
 
 }  // namespace kubiya::app::rows

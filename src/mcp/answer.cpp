@@ -49,7 +49,8 @@ std::string error_answer(std::optional<std::string_view> id, const ProtocolError
   return out;
 }
 
-Results::Results(ServerInfo info, const tools::Registry& registry) : info_(std::move(info)) {
+Results::Results(ServerInfo info, const tools::Registry& registry)
+    : info_(std::move(info)), registry_(registry) {
   const json::object server{{"name", info_.name}, {"version", info_.version}};
   server_meta_ =
       R"(,"_meta":{"io.modelcontextprotocol/serverInfo":)" + to_json(json::value(server)) + "}";
@@ -57,20 +58,37 @@ Results::Results(ServerInfo info, const tools::Registry& registry) : info_(std::
   std::string versions;
   for (const auto version : kServedVersions)
     versions += fmt::format("{}\"{}\"", versions.empty() ? "" : ",", version);
-  // What a caller may do does not change the list of tools in this release, but the answer to a
-  // request with a token is never for a shared cache.
   discover_ = fmt::format(
       R"({{"resultType":"complete","supportedVersions":[{}],"capabilities":{{"tools":{{}}}},)"
       R"("ttlMs":60000,"cacheScope":"private","instructions":{}{}}})",
       versions, to_json(json::value(info_.instructions)), server_meta_);
+  const auto all = [](const tools::Tool&) { return true; };
+  tools_legacy_ = tools_list(Era::legacy, all);
+  tools_modern_ = tools_list(Era::modern, all);
+}
+
+// What a caller may not use is left out, so the answer is for no shared cache.
+std::string Results::tools_list(Era era,
+                                const std::function<bool(const tools::Tool&)>& visible) const {
   std::string list;
-  for (const auto& tool : registry.tools()) {
+  for (const auto& tool : registry_.tools()) {
+    if (!visible(*tool)) continue;
     if (!list.empty()) list += ',';
     list += tool->listing();
   }
-  tools_legacy_ = R"({"tools":[)" + list + "]}";
-  tools_modern_ = R"({"resultType":"complete","tools":[)" + list +
-                  R"(],"ttlMs":60000,"cacheScope":"private")" + server_meta_ + "}";
+  return list_of(era, list);
+}
+
+std::string Results::list_of(Era era, std::string_view tools) const {
+  std::string out;
+  out.reserve(tools.size() + server_meta_.size() + 128);
+  out += era == Era::modern ? R"({"resultType":"complete","tools":[)" : R"({"tools":[)";
+  out += tools;
+  out += ']';
+  if (era == Era::modern)
+    out.append(R"(,"ttlMs":60000,"cacheScope":"private")").append(server_meta_);
+  out += '}';
+  return out;
 }
 
 std::string Results::initialize(std::string_view requested) const {

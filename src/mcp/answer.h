@@ -3,6 +3,7 @@
 // The bytes of answers, by era. Pure.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -34,16 +35,21 @@ class Results {
   // `requested` is what the client asked for; the answer names it if served, else our newest
   // legacy.
   std::string initialize(std::string_view requested) const;
+  // All tools, or those that `visible` picks; always in order of registration.
   const std::string& tools_list(Era era) const {
     return era == Era::modern ? tools_modern_ : tools_legacy_;
   }
+  std::string tools_list(Era era, const std::function<bool(const tools::Tool&)>& visible) const;
   const std::string& empty() const { return empty_; }
   // Whole answers to tools/call.
   std::string tool_answer(std::string_view id, Era era, const tools::ToolResult& result) const;
   std::string tool_error_answer(std::string_view id, Era era, std::string_view text) const;
 
  private:
+  std::string list_of(Era era, std::string_view tools) const;
+
   ServerInfo info_;
+  const tools::Registry& registry_;
   std::string server_meta_;  // ,"_meta":{…}
   std::string discover_, tools_modern_, tools_legacy_;
   std::string empty_ = "{}";

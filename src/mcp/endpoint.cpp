@@ -19,6 +19,12 @@ constexpr std::string_view kServerMetadata = "/.well-known/oauth-authorization-s
 // Of parameters that are well formed and name nothing we have.
 int bad_params_status(Era era) { return era == Era::modern ? 400 : 200; }
 
+policy::Asked asked(const tools::Tool& tool, const json::object& arguments) {
+  const bool names = tool.spec().target_argument == "name";
+  return {names ? find_string(arguments, "name").value_or("") : "", &arguments,
+          !tool.spec().decides_again};
+}
+
 audit::Outcome outcome_of(const Result<tools::ToolResult>& result) {
   audit::Outcome outcome;
   outcome.ok = result.has_value() && !result->failed;
@@ -211,7 +217,10 @@ void Endpoint::dispatch(const ExchangePtr& x) {
           x, {bad_params_status(message.era), rpc::kInvalidParams, "Unknown cursor", {}},
           "bad_params");
     }
-    return handshake(x, results_.tools_list(message.era));
+    if (!x->principal) return handshake(x, results_.tools_list(message.era));
+    return handshake(x, results_.tools_list(message.era, [&](const tools::Tool& tool) {
+      return services_.policy.may_ever(*x->principal, tool.operation());
+    }));
   }
   if (message.era == Era::modern) {
     if (message.method == "server/discover") return handshake(x, results_.discover());
@@ -274,9 +283,10 @@ void Endpoint::call_tool(const ExchangePtr& x) {
     return refuse_message(x, {400, rpc::kInvalidParams, "params.arguments must be an object", {}},
                           "bad_params");
   }
-  auto permit = services_.policy.decide(x->principal, tool->operation());
-  if (!permit) return refuse_denied(x, tool->operation(), permit.error());
   json::value arguments = given ? given->value() : json::object{};
+  auto permit = services_.policy.decide(x->principal, tool->operation(),
+                                        asked(*tool, arguments.get_object()));
+  if (!permit) return refuse_denied(x, tool->operation(), permit.error());
   if (const json::value* key = find(arguments.get_object(), "api_key")) {
     if (challenge_.mode == Mode::token) {
       return refuse_arguments(
@@ -370,6 +380,10 @@ void Endpoint::mutate(const ExchangePtr& x, const tools::Tool& tool, policy::Per
 
 void Endpoint::answer_call(const ExchangePtr& x, const Result<tools::ToolResult>& result) {
   const Era era = x->message.era;
+  if (result && result->denied) {
+    // Its outcome is recorded already.
+    return send(x, refuse_scope(challenge_, *result->denied, x->request_id), "insufficient_scope");
+  }
   if (result) {
     if (x->request.method == "GET") return send(x, json_response(result->structured), "done");
     return send(x, json_response(results_.tool_answer(x->rpc_id, era, *result)),

@@ -11,6 +11,7 @@
 #include "base/timers.h"
 #include "base/worker_pool.h"
 #include "engine/backend.h"
+#include "policy/policy.h"
 #include "store/store.h"
 #include "tools/registry.h"
 #include "workflow/definition.h"
@@ -25,6 +26,7 @@ struct Services {
   Timers& timers;
   WorkerPool& workers;
   const Clock& clock;
+  const policy::Policy& policy;
   workflow::Limits workflow_limits;
   std::chrono::seconds wait_default{25};
   std::chrono::seconds wait_max{3'600};

@@ -31,6 +31,8 @@ struct ToolResult {
   std::string digest;  // SHA-256 of the workflow definition, hex
   std::string reason = "done";
   bool failed = false;  // the operation was carried out and what it ran did not succeed
+  // Nothing was done: the policy, asked again with what the arguments stand for, said no.
+  std::optional<policy::Denied> denied;
 };
 
 // One call, after policy allowed it.
@@ -66,6 +68,8 @@ struct ToolSpec {
   Annotations annotations;
   Placement placement = Placement::worker;
   std::string target_argument;  // the argument that names what is acted on, for the audit record
+  // The handler asks the policy again once it knows the workflow and the values of its params.
+  bool decides_again = false;
 };
 
 class Tool {

@@ -145,10 +145,23 @@ std::chrono::seconds patience(const Call& call, const Services& services) {
   return wait ? std::min(std::chrono::seconds(*wait), services.wait_max) : services.wait_default;
 }
 
+// The arguments with the params that the run will have: a default of the workflow is a value
+// like any other.
+json::object with_params(json::object arguments, const workflow::Pairs& bound) {
+  json::object params;
+  for (const auto& [name, value] : bound) params[name] = value;
+  arguments["params"] = std::move(params);
+  return arguments;
+}
+
 void execute(const Services& services, std::shared_ptr<const Call> call,
              const audit::DurableTicket& ticket, Done done) {
   auto start = prepare(*call, services);
   if (!start) return done(fail(start.error()));
+  if (auto refused = refused_now(services.policy, *call, start->workflow.name,
+                                 with_params(call->arguments, start->params))) {
+    return done(std::move(*refused));
+  }
   services.backend.start(call->permit, ticket, std::move(*start),
                          [services, call, done = std::move(done)](Result<engine::Started> started) {
                            if (!started) return done(fail(started.error()));
@@ -283,6 +296,7 @@ Result<> add_execute(Registry& registry, const Services& services) {
                        input, run_schema(R"(,"existing":{"type":"boolean"})"));
   tool.operation.needs_api_key = true;
   tool.target_argument = "name";
+  tool.decides_again = true;
   tool.annotations = {.destructive = true, .idempotent = false, .open_world = true};
   return registry.add(
       std::move(tool),

@@ -312,7 +312,7 @@ class Scopes(unittest.TestCase):
         return found["scope"]
 
     def test_each_operation_needs_its_scope_and_no_other(self):
-        listed = {t["name"] for t in signed.rpc(self.token("read"), "tools/list")[2]["result"]["tools"]}
+        listed = {t["name"] for t in signed.rpc(self.token("admin"), "tools/list")[2]["result"]["tools"]}
         self.assertEqual(listed, {tool for tools in OPERATIONS.values() for tool in tools.split()})
         for scope, tools in OPERATIONS.items():
             others = self.token(" ".join({"read", "write", "execute"} - {scope}))

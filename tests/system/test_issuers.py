@@ -217,6 +217,105 @@ class Several(World):
         self.assert_refused(server, forged, "bad_signature")
 
 
+RULES = [{"tool": "execute_workflow", "workflow": "deploy-*", "unless": {"params.env": ["dev", "staging"]},
+          "needs": ["execute:production"]},
+         {"tool": "update_workflow", "workflow": "deploy-*", "needs": ["release"]},
+         {"tool": "delete_workflow", "scopes": ["write"]}]
+DEPLOY = "name: deploy-web\nparams:\n  env: %s\nsteps:\n  - name: a\n    command: echo $env\n"
+
+
+class Rules(World):
+    """Scopes by tool, workflow and argument."""
+
+    def setUp(self):
+        super().setUp()
+        self.issuer = Issuer()
+        self.addCleanup(self.issuer.close)
+        workflows = self.directory / "workflows"
+        workflows.mkdir()
+        (workflows / "a.yaml").write_text(DEPLOY % "production")
+        (workflows / "b.yaml").write_text(DEPLOY.replace("deploy-web", "deploy-dev") % "dev")
+        (workflows / "c.yaml").write_text(DEPLOY.replace("deploy-web", "other") % "production")
+        self.server = self.serve([{"url": self.issuer.url}], "--workflows", workflows, policy={"rules": RULES})
+
+    def token(self, scope):
+        return self.issuer.token(self.server.audience, scope=scope)
+
+    def needed(self, answer):
+        status, headers, body = answer
+        self.assertEqual((status, body["message"]), (403, "Insufficient permissions"))
+        return re.search(r' scope="([^"]*)"', headers["www-authenticate"])[1]
+
+    def test_an_argument_can_need_a_scope_of_its_own(self):
+        server, plain = self.server, self.token("execute")
+        run = lambda token, name, **params: server.call(token, "execute_workflow", name=name, params=params)
+        self.assertEqual(self.needed(run(plain, "deploy-web", env="production")), "execute execute:production")
+        self.assertEqual(self.needed(run(plain, "deploy-web", env="Dev")), "execute execute:production")
+        self.assertEqual(self.needed(run(plain, "deploy-web", env=["dev"])), "execute execute:production")
+        self.assertEqual(self.needed(run(plain, "deploy-web")), "execute execute:production", "its default counts")
+        self.assertEqual(self.needed(run(self.token("read"), "deploy-web", env="production")),
+                         "execute execute:production", "all at once")
+        self.assertEqual(run(plain, "deploy-web", env="staging")[0], 200)
+        self.assertEqual(run(plain, "deploy-dev")[0], 200)
+        self.assertEqual(run(plain, "other")[0], 200)
+        got = run(self.token("execute execute:production"), "deploy-web")[2]["result"]["structuredContent"]
+        self.assertEqual(got["status"], "finished")
+        ran = server.ok(self.token("read"), "list_executions")["executions"]
+        self.assertEqual(len(ran), 4, "nothing that was refused has started")
+
+    def test_the_default_is_refused_with_one_record_each(self):
+        status, headers, _ = self.server.call(self.token("execute"), "execute_workflow", name="deploy-web")
+        self.assertEqual(status, 403)
+        found = until(lambda: [r for r in records(self.server) if r.get("request_id") == headers["x-request-id"]
+                               and r["kind"] != "intent"])
+        self.assertEqual([(r["kind"], r["reason"]) for r in found], [("outcome", "insufficient_scope")])
+
+    def test_the_legacy_era_is_told_the_same(self):
+        head = {"Authorization": "Bearer " + self.token("execute"), "Content-Type": "application/json"}
+        for params in ({"env": "production"}, {}):
+            body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+                    "params": {"name": "execute_workflow", "arguments": {"name": "deploy-web", "params": params}}}
+            status, headers, text = self.server.request("POST", "/", json.dumps(body), head)
+            self.assertEqual(self.needed((status, headers, json.loads(text))), "execute execute:production")
+
+    def test_a_workflow_is_known_by_its_definition_too(self):
+        update = lambda token, **more: self.server.call(token, "update_workflow", definition=DEPLOY % "dev", **more)
+        self.assertEqual(self.needed(update(self.token("write"))), "release write")
+        self.assertEqual(self.needed(update(self.token("write"), name="deploy-web")), "release write")
+        self.assertEqual(update(self.token("write release"))[0], 200)
+
+    def test_a_rule_can_stand_instead_of_the_tools_own_scope(self):
+        self.assertEqual(self.server.call(self.token("write"), "delete_workflow", name="other")[0], 200)
+
+    def test_the_list_shows_what_the_caller_may_use(self):
+        for scope, wanted in {
+            "read": {"whoami", "list_workflows", "get_workflow", "validate_workflow", "get_execution", "list_executions",
+                     "get_execution_logs"},
+            "execute": {"execute_workflow", "cancel_execution"},
+            "write": {"create_workflow", "update_workflow", "delete_workflow"},
+            "nothing": set(),
+        }.items():
+            with self.subTest(scope):
+                result = self.server.rpc(self.token(scope), "tools/list")[2]["result"]
+                self.assertEqual({tool["name"] for tool in result["tools"]}, wanted)
+                self.assertEqual(result["cacheScope"], "private")
+        names = lambda scope: [t["name"] for t in self.server.rpc(self.token(scope), "tools/list")[2]["result"]["tools"]]
+        every = names("admin")
+        self.assertEqual(len(every), 12)
+        self.assertEqual(names("read execute"), [name for name in every if name in set(names("read execute"))])
+
+    def test_metadata_names_the_scopes_of_rules(self):
+        document = json.loads(self.server.get("/.well-known/oauth-protected-resource")[2])
+        self.assertEqual(document["scopes_supported"], ["admin", "execute", "execute:production", "read", "release", "write"])
+
+    def test_a_rule_for_no_tool_does_not_start(self):
+        config = self.file("bad.yaml", json.dumps({"policy": {"rules": [{"tool": "run_workflow", "needs": ["x"]}]}}))
+        done = subprocess.run([BINARY, "serve", "--config", config, "--data-dir", self.directory / "data", "--port",
+                               str(free_port())], capture_output=True, text=True, timeout=30)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("policy.rules[0].tool: there is no tool run_workflow", done.stderr)
+
+
 class Introspection(World):
     def setUp(self):
         super().setUp()
