@@ -199,7 +199,12 @@ class Built final : public Application {
     options.resource.resource = config_.public_url + config_.mcp_path;
     for (const auto& issuer : config_.issuers)
       options.resource.authorization_servers.push_back(issuer.url);
-    options.resource.scopes_supported = advertised_scopes().names();
+    // Of several issuers, each would need its own names for what one challenge asks for.
+    if (config_.issuers.size() == 1) options.scope_prefix = config_.issuers[0].scope_prefix;
+    const Scopes advertised = advertised_scopes();
+    for (const std::string& scope : advertised.names()) {
+      options.resource.scopes_supported.push_back(options.scope_prefix + scope);
+    }
     options.resource.name = config_.name;
     options.early_body_bytes = config_.server.limits.early_body_bytes;
     options.logging = logging(config_.log_requests);

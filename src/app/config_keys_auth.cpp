@@ -130,6 +130,9 @@ void add_provider(std::vector<Key>& t) {
 }
 
 void add_claims(std::vector<Key>& t) {
+  t.push_back(text(
+      "auth.scope_prefix", [](D& d) -> auto& { return d.issuer.scope_prefix; }, "text",
+      "In front of scope names in challenges and documents, where this is the only issuer."));
   t.push_back(list(
       "auth.subject_claims", [](D& d) -> auto& { return d.issuer.rules.subject_claims; },
       "claim paths", "Who the caller is; the first present counts."));

@@ -95,7 +95,8 @@ combination stops the start with one line that says which and what is allowed.
   instead of the tool's own. A rule is about one `tool`, about all workflows or those that `workflow` names (`*` for any
   characters), and about all arguments or those with the values of `when`, or without those of `unless`. Params are
   judged as the run will have them, defaults included. Name what is harmless (`unless`) rather than what is not: a
-  value that nobody thought of then needs the scope. A refusal names everything that is missing at once.
+  value that nobody thought of then needs the scope. A refusal names everything that is missing at once. `admin` does not
+  include scopes that rules invent; `identity.scope_map: ["admin=execute:production"]` gives them.
 
   ```yaml
   policy:

@@ -36,6 +36,7 @@ struct IssuerOptions {
   std::string url;              // as configured
   std::string document_issuer;  // what the document's `issuer` must be; empty: url
   std::string client_id;        // this server's application at the provider; for presets
+  std::string scope_prefix;     // in front of scopes that a client asks this issuer for
   TokenKind tokens = TokenKind::jwt;
   IntrospectionOptions introspection;
   DiscoveryForm form = DiscoveryForm::oidc;

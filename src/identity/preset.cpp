@@ -121,6 +121,8 @@ void preset_entra(IssuerOptions& options) {
   rules.role_claims = {"roles", "groups"};
   if (options.client_id.empty()) return;
   rules.audiences = {options.client_id, "api://" + options.client_id};
+  // Asked for by their full name, they come back in `scp` by their own.
+  options.scope_prefix = "api://" + options.client_id + "/";
 }
 
 // ---- the others

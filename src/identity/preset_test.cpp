@@ -253,6 +253,7 @@ TEST(Entra, BothVersionsOfATokenAreOnePerson) {
   expect_person(v2, ada);
   expect_person(v1, ada);
   EXPECT_EQ(v1->issuer, v2->issuer);
+  EXPECT_EQ(options.scope_prefix, std::string("api://") + kClient + "/");
   json::object with_role = changed(entra_v2(), "roles", json::array{"Workflows.Operator", "read"});
   expect_person(judged(with_role, options), {ada.subject, ada.client, "default",
                                              "Workflows.Operator Workflows.Run execute read"});

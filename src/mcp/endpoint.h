@@ -30,6 +30,7 @@ struct EndpointOptions {
   ServerInfo info;
   std::string mcp_path = "/mcp";
   identity::ResourceInfo resource;           // for the metadata documents
+  std::string scope_prefix;                  // of the scopes in challenges
   std::size_t early_body_bytes = 64 * 1024;  // body parsed before a credential, API-key mode
   std::size_t calls_in_flight = 4'096;       // mutating calls; beyond: 429
   RequestLogging logging = RequestLogging::all;

@@ -4,9 +4,15 @@ Each is an Issuer of the harness with its own idea of where documents lie, what 
 are. The shapes follow the providers' public documentation.
 """
 import base64
+import datetime
 import json
 import time
 import urllib.parse
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from harness import CANARY, Issuer, b64
 
@@ -19,6 +25,26 @@ KEYCLOAK_CLIENT = "kubiya-mcp"
 
 def key(subject):
     return f"kb-{CANARY}-{subject}"
+
+
+def certificates(*names):
+    """A new authority and a certificate of it for these names: three PEM texts, the authority's, the certificate, its key."""
+    def sign(subject, issuer, key, signer, *extensions):
+        now = datetime.datetime.now(datetime.timezone.utc)
+        builder = (x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
+                   .serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(days=1))
+                   .not_valid_after(now + datetime.timedelta(days=1)))
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+        return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+    name = lambda text: x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+    authority, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    known_by = x509.SubjectKeyIdentifier.from_public_key(authority.public_key())
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return (sign(name("authority"), name("authority"), authority, authority, x509.BasicConstraints(True, None), known_by),
+            sign(name(names[0]), name("authority"), key, authority,
+                 x509.SubjectAlternativeName([x509.DNSName(n) for n in names])), pem.decode())
 
 
 class Provider(Issuer):

@@ -4,8 +4,11 @@ import json
 import pathlib
 import re
 import shutil
+import socket
+import ssl
 import subprocess
 import tempfile
+import threading
 import unittest
 
 import providers
@@ -163,6 +166,164 @@ class Dialects(World):
                               self.entra.url + "/organizations/v2.0", self.keycloak.issuer])
         shown = json.loads(self.server.get("/.well-known/oauth-authorization-server")[2])
         self.assertEqual(shown["issuer"], self.auth0.issuer)
+
+
+class Alone(World):
+    def test_entra_clients_ask_for_scopes_by_their_full_names(self):
+        entra = providers.Entra()
+        self.addCleanup(entra.close)
+        server = self.serve([{"url": f"{entra.url}/{TENANT}/v2.0", "preset": "entra", "client_id": APPLICATION}])
+        full = f"api://{APPLICATION}/"
+        document = json.loads(server.get("/.well-known/oauth-protected-resource")[2])
+        self.assertEqual(document["scopes_supported"], [full + scope for scope in ("admin", "execute", "read", "write")])
+        self.assertIn(f'scope="{full}read"', server.call(None, "whoami")[1]["www-authenticate"])
+        status, headers, _ = server.call(entra.ada(roles=...), "execute_workflow", name="x")
+        self.assertEqual(status, 403)
+        self.assertIn(f'scope="{full}execute"', headers["www-authenticate"])
+        self.assertEqual(server.ok(entra.ada(scp="read"), "whoami")["tenant"], "default")
+
+
+class Keys(World):
+    """The life of a key set."""
+
+    def setUp(self):
+        super().setUp()
+        self.issuer = Issuer()
+        self.addCleanup(self.issuer.close)
+
+    def status(self, server, token):
+        return server.call(token, "whoami")[0]
+
+    def rotated(self, issuer):
+        """The issuer signs with `other` from now on, under another name."""
+        public = issuer.other.public_key().public_numbers()
+        number = lambda value, size: b64(value.to_bytes(size, "big"))
+        return {"kty": "RSA", "kid": "next", "alg": "RS256", "use": "sig", "n": number(public.n, 256), "e": number(public.e, 3)}
+
+    def test_a_new_key_is_served_while_the_old_one_is(self):
+        server = self.serve([{"url": self.issuer.url, "refetch_min": "1s"}])
+        old = self.issuer.token(server.audience)
+        new = self.issuer.sign({"alg": "RS256", "kid": "next"}, self.issuer.claims(server.audience), self.issuer.other)
+        self.assertEqual(self.status(server, old), 200)
+        self.assertEqual(self.status(server, new), 401)
+        fetches, published = self.issuer.fetches, self.issuer.jwks() + [self.rotated(self.issuer)]
+        self.issuer.jwks = lambda: published
+        seen = []
+        until(lambda: seen.append(self.status(server, old)) or self.status(server, new) == 200, 10)
+        self.assertEqual(set(seen), {200}, "the old key's tokens were served all the while")
+        self.assertLessEqual(self.issuer.fetches - fetches, 3)
+
+    def test_a_document_that_is_no_key_set_changes_nothing(self):
+        server = self.serve([{"url": self.issuer.url, "refetch_min": "1s"}])
+        good, stranger = self.issuer.token(server.audience), self.issuer.sign(
+            {"alg": "RS256", "kid": "next"}, self.issuer.claims(server.audience), self.issuer.other)
+        for broken in (b"<html>", b'{"keys":[]}', b'{"keys":{}}', b"", b'{"keys":[{"kty":"oct","k":"AA"}]}'):
+            with self.subTest(broken):
+                self.issuer.broken = broken
+                fetches = self.issuer.fetches
+                until(lambda: self.status(server, stranger) and self.issuer.fetches > fetches, 10)
+                self.assertEqual(self.status(server, good), 200)
+        self.assertEqual(json.loads(server.get("/readyz")[2])["issuers"][0]["ready"], True)
+
+    def test_a_file_of_keys_is_read_again_without_any_network(self):
+        keys = self.file("keys.json", json.dumps({"keys": self.issuer.jwks()}))
+        down = f"http://127.0.0.1:{free_port()}"
+        server = self.serve([{"url": down, "jwks_uri": f"file:{keys}", "refetch_min": "1s"}])
+        sign = lambda kid, key: self.issuer.sign({"alg": "RS256", "kid": kid}, self.issuer.claims(server.audience, iss=down), key)
+        old, new = sign("rsa", self.issuer.rsa), sign("next", self.issuer.other)
+        self.assertEqual((self.status(server, old), self.status(server, new)), (200, 401))
+        replaced = self.file("new.json", json.dumps({"keys": [self.rotated(self.issuer)]}))
+        replaced.rename(keys)
+        until(lambda: self.status(server, new) == 200, 10)
+        self.assertEqual(self.status(server, old), 401)
+
+    def served_over_tls(self, *names):
+        authority, certificate, key = providers.certificates(*names)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.file("cert.pem", certificate), self.file("key.pem", key))
+        self.issuer.server.socket = context.wrap_socket(self.issuer.server.socket, server_side=True)
+        self.issuer.url = f"https://{names[0]}:{self.issuer.server.server_port}"
+        return self.file("authority.pem", authority)
+
+    def problem(self, server):
+        return until(lambda: [one for one in json.loads(server.get("/readyz")[2])["issuers"]
+                              if one["ready"] or "first fetch" not in one["problem"]])[0]
+
+    def test_an_authority_of_ones_own_is_trusted_when_configured(self):
+        authority = self.served_over_tls("localhost")
+        issuers = [{"url": self.issuer.url}]
+        server = self.serve(issuers, outbound={"ca_file": str(authority)})
+        self.assertEqual(self.status(server, self.issuer.token(server.audience)), 200)
+        for outbound in ({}, {"ca_file": str(self.file("other.pem", providers.certificates("localhost")[0]))}):
+            stranger = Server(None, "--config", self.file("c.yaml", json.dumps({"issuers": issuers, "outbound": outbound})),
+                              ready=False)
+            self.addCleanup(stranger.close)
+            stranger.wait_ready("/healthz")
+            self.assertIn("no trusted TLS connection", self.problem(stranger)["problem"])
+
+    def test_a_proxy_is_used_when_configured_and_never_by_the_environment(self):
+        authority = self.served_over_tls("idp.example")
+        proxy = Proxy({"idp.example": self.issuer.server.server_port})
+        self.addCleanup(proxy.close)
+        outbound = {"ca_file": str(authority), "proxy": proxy.url}
+        server = self.serve([{"url": self.issuer.url}], outbound=outbound)
+        self.assertEqual(self.status(server, self.issuer.token(server.audience)), 200)
+        self.assertEqual({line.split()[0] for line in proxy.asked}, {"CONNECT"})
+        asked = len(proxy.asked)
+        config = self.file("direct.yaml", json.dumps({"issuers": [{"url": self.issuer.url}], "outbound": {"ca_file": str(authority)}}))
+        direct = Server(None, "--config", config, ready=False, env={"HTTPS_PROXY": proxy.url, "https_proxy": proxy.url,
+                                                                  "ALL_PROXY": proxy.url})
+        self.addCleanup(direct.close)
+        direct.wait_ready("/healthz")
+        self.assertFalse(self.problem(direct)["ready"])
+        self.assertEqual(len(proxy.asked), asked)
+
+
+class Proxy:
+    """An HTTP proxy that knows where a few names are."""
+
+    def __init__(self, places):
+        self.asked = []
+        self.places = places
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                client = self.listener.accept()[0]
+            except OSError:
+                return
+            threading.Thread(target=self.tunnel, args=(client,), daemon=True).start()
+
+    def tunnel(self, client):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += client.recv(4096)
+        line = head.split(b"\r\n")[0].decode()
+        self.asked.append(line)
+        port = self.places[line.split()[1].rpartition(":")[0]]
+        server = socket.create_connection(("127.0.0.1", port))
+        client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        back = threading.Thread(target=self.copy, args=(server, client), daemon=True)
+        back.start()
+        self.copy(client, server)
+        back.join()
+        for end in (client, server):
+            end.close()
+
+    @staticmethod
+    def copy(source, target):
+        try:
+            while piece := source.recv(65536):
+                target.sendall(piece)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def close(self):
+        self.listener.close()
 
 
 class Several(World):
