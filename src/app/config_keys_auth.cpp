@@ -56,31 +56,29 @@ Key scopes(std::string name, At at, std::string description) {
   return key;
 }
 
-// The last = divides: a role may hold one itself.
-Key role_map() {
-  const std::string allowed = "items of the form role=scope or role=one+two";
-  Key key = row("auth.role_map", "list", allowed,
-                "What the roles and groups in role_claims grant: `Platform Team=read+execute`.");
+// Names and what they grant. The last = divides: a role may hold one itself.
+template <class At>
+Key grants(std::string name, At at, std::string description) {
+  const std::string allowed = "items of the form name=scope or name=one+two";
+  Key key = row(std::move(name), "list", allowed, std::move(description));
   key.shape = Shape::list;
-  key.set = [allowed](Draft& draft, const Values& values) -> Result<> {
-    std::vector<identity::RoleGrant> roles;
+  key.set = [allowed, at](Draft& draft, const Values& values) -> Result<> {
+    std::vector<identity::RoleGrant> all;
     for (const std::string& item : values) {
       const std::size_t equals = item.rfind('=');
       if (equals == item.npos || equals == 0) return fail(Code::invalid, allowed);
-      std::string grants = item.substr(equals + 1);
-      std::replace(grants.begin(), grants.end(), '+', ' ');
-      Values scopes = split_list(grants);
+      std::string granted = item.substr(equals + 1);
+      std::replace(granted.begin(), granted.end(), '+', ' ');
+      Values scopes = split_list(granted);
       if (scopes.empty() || !check_scope_names(scopes)) return fail(Code::invalid, allowed);
-      roles.push_back({item.substr(0, equals), std::move(scopes)});
+      all.push_back({item.substr(0, equals), std::move(scopes)});
     }
-    draft.issuer.rules.roles = std::move(roles);
+    at(draft) = std::move(all);
     return {};
   };
-  key.get = [](Draft& draft) {
+  key.get = [at](Draft& draft) {
     Values items;
-    for (const auto& grant : draft.issuer.rules.roles) {
-      items.push_back(grant.role + "=" + join(grant.scopes, "+"));
-    }
+    for (const auto& grant : at(draft)) items.push_back(grant.role + "=" + join(grant.scopes, "+"));
     return items;
   };
   return key;
@@ -167,10 +165,15 @@ void add_claims(std::vector<Key>& t) {
       "auth.scope_merge", [](D& d) -> auto& { return d.issuer.rules.all_scope_claims; },
       {{"first", false}, {"all", true}},
       "Whether the first of scope_claims that is present counts, or all together."));
+  t.push_back(grants(
+      "auth.scope_map", [](D& d) -> auto& { return d.issuer.rules.scope_map; },
+      "What scope names of this issuer grant besides: `Workflows.Run=execute`."));
   t.push_back(list(
       "auth.role_claims", [](D& d) -> auto& { return d.issuer.rules.role_claims; }, "claim paths",
       "Where roles and groups are looked for; they grant what role_map says."));
-  t.push_back(role_map());
+  t.push_back(grants(
+      "auth.role_map", [](D& d) -> auto& { return d.issuer.rules.roles; },
+      "What the roles and groups in role_claims grant: `Platform Team=read+execute`."));
   t.push_back(choice(
       "auth.group_overage", [](D& d) -> auto& { return d.issuer.rules.ignore_group_overage; },
       {{"refuse", false}, {"ignore", true}},

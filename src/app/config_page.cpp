@@ -89,7 +89,8 @@ combination stops the start with one line that says which and what is allowed.
 - **Tenants.** `tenant_rule` `fixed` gives all callers of an issuer the same `tenant`, `issuer` gives them one called
   like the issuer's `name`, `claim` takes it from `tenant_claim`, where `tenants` lists the accepted ones. With
   several issuers a claim needs that list: no issuer may name another's tenant.
-- **Roles and groups.** The names in `scope_claims` are scopes. Those in `role_claims` grant what `role_map` says
+- **Roles and groups.** The names in `scope_claims` are scopes; `scope_map` of an issuer says what names of its own
+  grant, `identity.scope_map` what names of all issuers and keys do. Those in `role_claims` grant what `role_map` says
   (`Platform Team=read+execute`) and nothing else; `email` counts only with `email_verified: true`.
 - **Rules.** Each operation has a scope of its own. `policy.rules` changes that: `needs` adds scopes, `scopes` stands
   instead of the tool's own. A rule is about one `tool`, about all workflows or those that `workflow` names (`*` for any

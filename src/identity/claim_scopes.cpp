@@ -63,8 +63,8 @@ bool may_grant(const json::object& claims, const std::string& path) {
   return find_bool(claims, "email_verified") == true && !shown_email(claims).empty();
 }
 
-void add_grants(Scopes& out, const TokenRules& rules, std::string_view role) {
-  for (const RoleGrant& grant : rules.roles) {
+void add_grants(Scopes& out, const std::vector<RoleGrant>& grants, std::string_view role) {
+  for (const RoleGrant& grant : grants) {
     if (grant.role != role) continue;
     for (const std::string& scope : grant.scopes) out.add(scope);
   }
@@ -95,7 +95,11 @@ Checked<Scopes> read_scopes(const json::object& claims, const TokenRules& rules)
     if (standard) by_standard_name = scopes;
     if (counts) found = found ? found->unite(scopes) : std::move(scopes);
   }
-  return std::move(found).value_or(Scopes());
+  Scopes out = std::move(found).value_or(Scopes());
+  if (rules.scope_map.empty()) return out;
+  const Scopes named = out;
+  for (const std::string& name : named.names()) add_grants(out, rules.scope_map, name);
+  return out;
 }
 
 Checked<Scopes> read_role_grants(const json::object& claims, const TokenRules& rules) {
@@ -109,14 +113,14 @@ Checked<Scopes> read_role_grants(const json::object& claims, const TokenRules& r
     }
     if (!may_grant(claims, path)) continue;
     if (const auto* text = value->if_string()) {
-      add_grants(out, rules, view(*text));
+      add_grants(out, rules.roles, view(*text));
       continue;
     }
     const json::array* list = value->if_array();
     if (list == nullptr) return fail(Reason::bad_claim, path);
     for (const json::value& item : *list) {
       if (!item.is_string()) return fail(Reason::bad_claim, path);
-      add_grants(out, rules, view(item.get_string()));
+      add_grants(out, rules.roles, view(item.get_string()));
     }
   }
   return out;

@@ -457,6 +457,15 @@ TEST(Claims, RolesGrantWhatTheMapSaysAndNothingElse) {
   EXPECT_EQ(scopes({}, rules), "openid read");
 }
 
+TEST(Claims, ScopesOfAnIssuersOwnGrantWhatItsMapSays) {
+  TokenRules rules = default_rules();
+  rules.scope_map = {{"Workflows.Run", {"execute", "x"}}, {"x", {"admin"}}};
+  EXPECT_EQ(facts_of(with_claim("scope", "Workflows.Run"), rules).scopes.text(),
+            "Workflows.Run execute x")
+      << "one step: what is granted is no name of the issuer's";
+  EXPECT_EQ(facts_of(with_claim("scope", "workflows.run"), rules).scopes.text(), "workflows.run");
+}
+
 TEST(Claims, AnAddressIsARoleOnlyWhenItIsVerified) {
   TokenRules rules = with_groups();
   rules.roles = {{"ada@corp.example", {"execute"}}, {"a@b@corp.example", {"admin"}}};

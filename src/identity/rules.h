@@ -57,7 +57,8 @@ struct TokenRules {
   // both present and unequal is a refusal. String (single spaces) or array of strings; an
   // element of an array that is no scope name (RFC 6749 §3.3) grants nothing.
   std::vector<std::string> scope_claims{"scope", "scopes", "scp", "permissions", "roles"};
-  bool all_scope_claims = false;  // all that are present count together, not the first alone
+  bool all_scope_claims = false;     // all that are present count together, not the first alone
+  std::vector<RoleGrant> scope_map;  // what this issuer's own scope names grant besides
   // Paths of names that are no scopes: groups, roles, `email` (only when verified). They grant
   // what `roles` says and nothing else.
   std::vector<std::string> role_claims;
