@@ -206,12 +206,18 @@ Result<std::vector<Setting>> read_flags(
 
 // ---- merging
 
+// What the value of a setting is: where it stands, which key it is of, what is wrong with it.
+tl::unexpected<Error> refuse(const Setting& setting, const std::string& why) {
+  return fail(Code::invalid, setting.where + ": " + setting.key->name + ": " + why);
+}
+
 Result<> apply(Draft& draft, const Setting& setting) {
   const bool secret = setting.key->shape == Key::Shape::secret;
   Values values = setting.values;
   if (secret) {
-    values.front() =
-        TRY(resolve_secret(values.front(), setting.key->name, draft.config.allow_readable_files));
+    auto text = resolve_secret(values.front(), draft.config.allow_readable_files);
+    if (!text) return refuse(setting, text.error().message);
+    values.front() = std::move(*text);
   }
   const Result<> set = setting.key->set(draft, values);
   if (set) return {};
@@ -219,8 +225,7 @@ Result<> apply(Draft& draft, const Setting& setting) {
     return fail(Code::invalid, setting.where + ": " + setting.key->name + set.error().message);
   }
   const std::string shown = secret ? "the value" : "\"" + printable(join(values, " ")) + "\"";
-  return fail(Code::invalid, setting.where + ": " + setting.key->name + ": " + shown +
-                                 " is not allowed; allowed: " + set.error().message);
+  return refuse(setting, shown + " is not allowed; allowed: " + set.error().message);
 }
 
 Result<> check_file_mode(const std::string& path, const std::vector<Setting>& settings,
@@ -229,7 +234,7 @@ Result<> check_file_mode(const std::string& path, const std::vector<Setting>& se
     if (s.key->name == "issuers") return issuers_hold_secret(s.values.front());
     return s.key->shape == Key::Shape::secret && !is_file_reference(s.values.front());
   });
-  return has_secret ? check_private(path, allow_readable, "it holds a secret") : Result<>();
+  return has_secret ? check_private(path, allow_readable) : Result<>();
 }
 
 // Keys of an issuer without an issuer would leave the server in API-key mode unnoticed.

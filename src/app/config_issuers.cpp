@@ -77,8 +77,9 @@ Result<> set(Draft& draft, const IssuerSetting& setting) {
   const bool secret = key.shape == Key::Shape::secret;
   std::vector<std::string> values = setting.values;
   if (secret) {
-    values.front() =
-        TRY(resolve_secret(values.front(), key.name, draft.config.allow_readable_files));
+    auto text = resolve_secret(values.front(), draft.config.allow_readable_files);
+    if (!text) return fail(Code::invalid, issuer_key(key.name) + ": " + text.error().message);
+    values.front() = std::move(*text);
   }
   if (const Result<> done = key.set(draft, values); !done) {
     const std::string shown = secret ? "the value" : "\"" + printable(join(values, " ")) + "\"";

@@ -15,22 +15,21 @@ bool is_file_reference(std::string_view value) {
   return value.starts_with("${file:") && value.ends_with('}');
 }
 
-Result<> check_private(const std::string& path, bool allow, std::string_view what) {
+Result<> check_private(const std::string& path, bool allow) {
   if (!TRY(open_to_others(path))) return {};
   if (!allow) {
-    return fail(Code::invalid, path + ": " + std::string(what) +
-                                   " and others can read it; run chmod 600, or set "
-                                   "allow_readable_files");
+    return fail(Code::invalid, path +
+                                   ": it holds a secret and others can read it; run chmod 600, or "
+                                   "set allow_readable_files");
   }
   log::warn("a file with a secret can be read by others", {{"path", path}});
   return {};
 }
 
-Result<std::string> resolve_secret(const std::string& value, const std::string& key,
-                                   bool allow_readable) {
+Result<std::string> resolve_secret(const std::string& value, bool allow_readable) {
   if (!is_file_reference(value)) return value;
   const std::string path = value.substr(7, value.size() - 8);
-  TRY_VOID(check_private(path, allow_readable, "the value of " + key));
+  TRY_VOID(check_private(path, allow_readable));
   const std::string content = TRY(read_file(path, kSecretFileMax));
   const std::size_t end = content.find_last_not_of("\r\n");
   if (end == content.npos) return fail(Code::invalid, path + ": holds no value");

@@ -13,10 +13,9 @@ namespace kubiya::app {
 bool is_file_reference(std::string_view value);
 
 // Refuses a file that group or others can read unless `allow`; the log then says so.
-Result<> check_private(const std::string& path, bool allow, std::string_view what);
+Result<> check_private(const std::string& path, bool allow);
 
-// The text behind a secret's spelling. `key` names it in errors.
-Result<std::string> resolve_secret(const std::string& value, const std::string& key,
-                                   bool allow_readable);
+// The text behind a secret's spelling. Errors name the file.
+Result<std::string> resolve_secret(const std::string& value, bool allow_readable);
 
 }  // namespace kubiya::app

@@ -23,6 +23,8 @@ bool is_scope_name(std::string_view name) {
 Checked<Scopes> scopes_from(std::string_view text, const std::string& claim) {
   std::vector<std::string> names;
   if (text.size() > kScopeBytes) return fail(Reason::bad_claim, claim);
+  const auto spaces = static_cast<std::size_t>(std::count(text.begin(), text.end(), ' '));
+  names.reserve(std::min(spaces + 1, kScopeNames));
   while (!text.empty()) {
     const auto space = text.find(' ');
     const std::string_view name = text.substr(0, space);
@@ -56,6 +58,44 @@ Checked<Scopes> scopes_from(const json::value& value, const std::string& claim) 
   return fail(Reason::bad_claim, claim);
 }
 
+bool is_standard(std::string_view path) { return path == "scope" || path == "scp"; }
+
+Checked<Scopes> read_first(const json::object& claims, const TokenRules& rules) {
+  std::optional<Scopes> first;
+  std::optional<Scopes> second;              // of `scope` or `scp`, where another came first
+  const Scopes* by_standard_name = nullptr;  // of `scope` or `scp`
+  for (const std::string& path : rules.scope_claims) {
+    const bool standard = is_standard(path);
+    if (first && !standard) continue;
+    const json::value* value = find_claim(claims, path);
+    if (value == nullptr) continue;
+    Scopes scopes = TRY(scopes_from(*value, path));
+    if (standard && by_standard_name != nullptr && *by_standard_name != scopes) {
+      return fail(Reason::bad_claim, "scope and scp differ");
+    }
+    std::optional<Scopes>& place = first ? second : first;
+    place = std::move(scopes);
+    if (standard) by_standard_name = &*place;
+  }
+  return std::move(first).value_or(Scopes());
+}
+
+Checked<Scopes> read_together(const json::object& claims, const TokenRules& rules) {
+  Scopes all;
+  std::optional<Scopes> by_standard_name;
+  for (const std::string& path : rules.scope_claims) {
+    const json::value* value = find_claim(claims, path);
+    if (value == nullptr) continue;
+    const Scopes scopes = TRY(scopes_from(*value, path));
+    if (is_standard(path) && by_standard_name && *by_standard_name != scopes) {
+      return fail(Reason::bad_claim, "scope and scp differ");
+    }
+    if (is_standard(path)) by_standard_name = scopes;
+    all = all.unite(scopes);
+  }
+  return all;
+}
+
 // Reads `email` as a name of a role only when the provider has seen that the address is the
 // caller's.
 bool may_grant(const json::object& claims, const std::string& path) {
@@ -81,21 +121,8 @@ bool is_left_out(const json::object& claims, const std::string& path) {
 }  // namespace
 
 Checked<Scopes> read_scopes(const json::object& claims, const TokenRules& rules) {
-  std::optional<Scopes> found;
-  std::optional<Scopes> by_standard_name;  // of `scope` or `scp`
-  for (const std::string& path : rules.scope_claims) {
-    const bool standard = path == "scope" || path == "scp";
-    const json::value* value = find_claim(claims, path);
-    const bool counts = !found || rules.all_scope_claims;
-    if (value == nullptr || (!counts && !standard)) continue;
-    Scopes scopes = TRY(scopes_from(*value, path));
-    if (standard && by_standard_name && *by_standard_name != scopes) {
-      return fail(Reason::bad_claim, "scope and scp differ");
-    }
-    if (standard) by_standard_name = scopes;
-    if (counts) found = found ? found->unite(scopes) : std::move(scopes);
-  }
-  Scopes out = std::move(found).value_or(Scopes());
+  Scopes out =
+      TRY(rules.all_scope_claims ? read_together(claims, rules) : read_first(claims, rules));
   if (rules.scope_map.empty()) return out;
   const Scopes named = out;
   for (const std::string& name : named.names()) add_grants(out, rules.scope_map, name);

@@ -438,6 +438,11 @@ TEST(Claims, AllScopeClaimsCountTogetherWhenSaidSo) {
   claims["resource_access"] = json::object{{"my.client", {{"roles", json::array{"write"}}}},
                                            {"other", {{"roles", json::array{"admin"}}}}};
   EXPECT_EQ(facts_of(with_claims(claims), rules).scopes.text(), "execute openid read write");
+  rules.scope_claims = {"scope", "roles", "scp"};
+  claims["scp"] = json::array{"read", "openid"};
+  EXPECT_EQ(facts_of(with_claims(claims), rules).scopes.text(), "execute openid read");
+  claims["scp"] = json::array{"read", "openid", "admin"};
+  EXPECT_EQ(outcome(judge(with_claims(claims), rules)), "bad_claim") << "B35";
 }
 
 TEST(Claims, RolesGrantWhatTheMapSaysAndNothingElse) {
