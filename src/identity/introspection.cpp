@@ -83,6 +83,14 @@ Result<std::string> assertion(const IntrospectionOptions& options, std::string_v
   return text + "." + base64url(signature);
 }
 
+// RFC 7009 §2.2.1, which servers use here too: signed tokens of theirs are not asked about.
+bool is_about_the_token(const http::FetchResponse& answer) {
+  if (answer.status != 400) return false;
+  const auto parsed = parse_json(answer.body, {.depth = 4, .nodes = 64});
+  return parsed && parsed->is_object() &&
+         find_string(parsed->get_object(), "error") == "unsupported_token_type";
+}
+
 }  // namespace
 
 Result<http::FetchRequest> introspection_request(const IntrospectionOptions& options,
@@ -175,6 +183,7 @@ Checked<TokenFacts> Introspector::judge(const Result<http::FetchResponse>& answe
 }
 
 Checked<TokenFacts> Introspector::refuse_status(const http::FetchResponse& answer) {
+  if (is_about_the_token(answer)) return fail(Reason::token_inactive, "unsupported_token_type");
   const std::string what = fmt::format("the introspection endpoint answered {}", answer.status);
   if (answer.status == 429 || answer.status >= 500) {
     const auto quiet = std::clamp(answer.retry_after, kQuietMin, kQuietMax);

@@ -179,6 +179,16 @@ TEST(Introspection, NoAnswerIsARefusalForNow) {
   EXPECT_EQ(world.outcome("opaque-1"), "introspection_unavailable");
 }
 
+TEST(Introspection, AWordAboutTheTokenIsARefusalOfIt) {
+  World world;
+  world.client.answer(kIntrospect, R"({"error":"unsupported_token_type"})", 400);
+  EXPECT_EQ(world.outcome("opaque-1"), "token_inactive");
+  world.client.answer(kIntrospect, R"({"error":"invalid_client"})", 400);
+  EXPECT_EQ(world.outcome("opaque-2"), "introspection_unavailable");
+  world.client.answer(kIntrospect, R"({"error":"unsupported_token_type"})", 401);
+  EXPECT_EQ(world.outcome("opaque-3"), "introspection_unavailable");
+}
+
 TEST(Introspection, RevocationIsSeenWithinTheCacheTime) {
   World world;
   world.says(active());
