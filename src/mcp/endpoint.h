@@ -8,6 +8,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -101,10 +102,17 @@ class Endpoint final : public http::Handler {
   bool is_open_method(std::string_view method) const;
   std::string next_request_id(int loop);
 
+  // Work for a loop from a thread that has no connection of it: done with the next sweep.
+  struct Mailbox {
+    std::mutex mutex;
+    std::vector<std::function<void()>> work;
+  };
   struct alignas(64) PerLoop {
     std::string id_prefix;
     std::uint64_t requests = 0;
+    std::shared_ptr<Mailbox> mailbox = std::make_shared<Mailbox>();
   };
+  void learn(const identity::Presented& presented, int loop);
 
   EndpointOptions options_;
   EndpointServices services_;

@@ -566,6 +566,14 @@ class Introspection(World):
         until(lambda: server.call("token-0", "whoami")[0] == 200, 5)
         self.assertEqual(server.leaks(), [])
 
+    def test_a_first_token_with_a_large_body_comes_again(self):
+        server = self.serve([self.opaque(cache_time="30s")], "--threads", 1)
+        token = self.issuer.allow("token-1", server.audience)
+        call = lambda: server.call(token, "validate_workflow", definition="#" * 100_000)[0]
+        self.assertEqual(call(), 503)
+        until(lambda: call() == 200)
+        self.assertEqual(len(self.issuer.questions), 1)
+
     def test_beside_an_issuer_of_signed_tokens_the_configuration_decides(self):
         signed = Issuer()
         self.addCleanup(signed.close)
