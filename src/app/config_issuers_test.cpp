@@ -107,13 +107,30 @@ TEST_F(IssuersConfig, TheListMayComeFromAVariable) {
 }
 
 TEST_F(IssuersConfig, WhatIsPrintedReadsBack) {
-  const Result<Config> config = load(kTwo);
-  ASSERT_TRUE(config) << config.error().message;
-  const std::string printed = print_config(*config);
-  EXPECT_THAT(printed, Not(HasSubstr("\nauth:")));
-  const Result<Config> again = load(printed);
-  ASSERT_TRUE(again) << again.error().message;
-  EXPECT_EQ(print_config(*again), printed);
+  const std::string entra = "https://login.microsoftonline.com/";
+  const std::string tenant = "72f988bf-86f1-41af-91ab-2d7cd011db47";
+  const std::string rows[] = {
+      std::string(kTwo),
+      "auth: {preset: google, client_id: x, tenant_claim: hd, tenants: [corp.example]}",
+      "auth: {preset: okta, server: https://corp.okta.com/oauth2/default, scope_map: "
+      "[Run=execute]}",
+      "auth: {preset: entra, server: " + entra + tenant + "/v2.0, client_id: x, scope_prefix: ''}",
+      "issuers: [{preset: entra, url: " + entra + "organizations/v2.0, client_id: x, tenants: [" +
+          tenant + "], required_claims: [ver=2.0], grants: [read]}]",
+  };
+  for (const std::string& yaml : rows) {
+    const Result<Config> config = load(yaml);
+    ASSERT_TRUE(config) << yaml << config.error().message;
+    const std::string printed = print_config(*config);
+    const bool listed = yaml.find("issuers:") != yaml.npos;
+    EXPECT_EQ(printed.find("\nauth:") == printed.npos, listed) << yaml;
+    const Result<Config> again = load(printed);
+    ASSERT_TRUE(again) << yaml << again.error().message;
+    EXPECT_EQ(print_config(*again), printed) << yaml;
+    const auto& before = config->issuers[0].rules.forms;
+    const auto& after = again->issuers[0].rules.forms;
+    EXPECT_EQ(after.size(), before.size()) << yaml;
+  }
 }
 
 TEST_F(IssuersConfig, RefusalsNameTheItemAndTheKey) {
