@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/application.h"
 
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <csignal>
 
 #include <atomic>
-#include <cstdio>
-#include <exception>
 #include <thread>
 
 #include <fmt/format.h>
 
 #include "app/key_evidence.h"
+#include "app/signals.h"
+#include "app/start_hints.h"
 #include "base/encoding.h"
 #include "base/ids.h"
 #include "base/log.h"
@@ -26,6 +24,9 @@ namespace kubiya::app {
 namespace {
 
 using std::chrono::milliseconds;
+
+// What the end of the last run sets off: its row is read, an outcome recorded, a caller answered.
+constexpr milliseconds kLastAnswers{2'000};
 
 constexpr std::string_view kInstructions =
     "Runs your company's workflows as the person who asked. Start with list_workflows; "
@@ -51,11 +52,20 @@ int loops_of(const Config& config) {
   return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
+// Who ignores SIGCHLD has its children reaped by the kernel, and never learns how a step ended.
+void settle_sigchld() {
+  struct sigaction now{};
+  if (sigaction(SIGCHLD, nullptr, &now) != 0) return;
+  const bool lost = (now.sa_flags & SA_SIGINFO) == 0 && now.sa_handler == SIG_IGN;
+  if (lost || (now.sa_flags & SA_NOCLDWAIT) != 0) std::signal(SIGCHLD, SIG_DFL);
+}
+
 // Members are built top to bottom and taken apart bottom to top.
 class Built final : public Application {
  public:
   static Result<std::unique_ptr<Built>> build(const Config& config, const ServeHooks& hooks) {
-    auto app = std::unique_ptr<Built>(new Built(config, TRY(DataLock::take(config.data_dir))));
+    DataLock lock = TRY(DataLock::take(config.data_dir));
+    auto app = std::unique_ptr<Built>(new Built(config, std::move(lock)));
     TRY_VOID(app->open_storage());
     TRY_VOID(app->open_identity());
     TRY_VOID(app->open_engine());
@@ -64,12 +74,15 @@ class Built final : public Application {
     return app;
   }
 
-  // Loops first, then the workers: what they still hold refers to everything above.
+  // Each thread ends before what it calls: the engine tells callers through the workers, the loops
+  // and the timers; the loops call the journal, the journal the workers, these the journal again.
   ~Built() override {
     stop();
+    if (backend_) backend_->close();
     server_.reset();
     // No loop writes any more, so what each has gathered is taken from here.
     if (endpoint_) endpoint_->flush();
+    if (journal_) (void)journal_->sync();
     workers_.reset();
     // What the last work recorded is answered through the endpoint, which is still there.
     if (journal_) (void)journal_->sync();
@@ -79,7 +92,10 @@ class Built final : public Application {
     journal_->event("server_started", {{"version", KUBIYA_VERSION},
                                        {"port", server_->port()},
                                        {"mode", config_.issuers.empty() ? "api-key" : "token"}});
+    for (const std::string& hint : hints()) log::warn(hint);
+    const SignalsBlocked blocked({SIGPIPE});
     server_->every(milliseconds(250), [this](int loop) { sweep(loop); });
+    key_watch_->start();
     server_->start();
   }
 
@@ -89,8 +105,13 @@ class Built final : public Application {
   void stop() override {
     if (stopped_.exchange(true) || !server_) return;
     journal_->event("server_stopping", {});
-    server_->drain(config_.drain_grace);
+    const Mono deadline = clock_.mono() + config_.drain_grace;
+    // Requests are served meanwhile, so that who waits for a run, or asks for it, learns its end.
     backend_->drain(config_.drain_grace);
+    // Streams that would go on for ever end now, so that the drain need not wait for them.
+    endpoint_->close_streams();
+    server_->drain(
+        std::max(std::chrono::ceil<milliseconds>(deadline - clock_.mono()), kLastAnswers));
     if (const auto synced = journal_->sync(); !synced) {
       log::error("the audit journal could not be closed in order",
                  {{"detail", synced.error().detail}});
@@ -106,7 +127,6 @@ class Built final : public Application {
     database_ = TRY(store::Database::open(config_.data_dir + "/kubiya.db"));
     workflows_.emplace(*database_);
     runs_.emplace(*database_);
-    keys_.emplace(*database_);
     meta_.emplace(*database_);
     if (const auto known = TRY(meta_->get("installation_id"))) {
       installation_id_ = *known;
@@ -120,7 +140,8 @@ class Built final : public Application {
     if (options.directory.empty()) options.directory = config_.data_dir + "/audit";
     options.loops = config_.server.threads;
     journal_ = TRY(audit::Journal::open(options, clock_));
-    TRY_VOID(reload_keys());
+    key_watch_.emplace(*database_, *journal_, *key_book_);
+    TRY_VOID(key_watch_->settle());
     if (!config_.workflows_dir.empty()) {
       const std::size_t imported = TRY(import_workflows(
           config_.workflows_dir, config_.import_tenant, *workflows_, config_.workflow, clock_));
@@ -150,7 +171,7 @@ class Built final : public Application {
   }
 
   Result<> open_engine() {
-    launcher_ = engine::make_process_launcher();
+    launcher_ = engine::make_process_launcher(config_.step_open_files);
     engine::EngineOptions options = config_.engine;
     if (options.work_directory.empty()) options.work_directory = config_.data_dir + "/work";
     options.installation_id = installation_id_;
@@ -162,16 +183,24 @@ class Built final : public Application {
   Result<> open_tools(const ServeHooks& hooks) {
     workers_.emplace(config_.workers, 10'000);
     policy_.emplace(config_.required_scopes, config_.tool_rules);
-    const tools::Services services{*workflows_,      *runs_,           *backend_,
-                                   timers_,          *workers_,        clock_,
-                                   *policy_,         config_.workflow, config_.wait_default,
-                                   config_.wait_max, config_.name};
-    // The tool without arguments comes first: some clients try the first one to see whether calls
-    // work.
-    TRY_VOID(tools::add_identity_tools(registry_, services));
-    TRY_VOID(tools::add_workflow_tools(registry_, services));
-    TRY_VOID(tools::add_run_tools(registry_, services));
-    if (hooks.add_tools) TRY_VOID(hooks.add_tools(registry_));
+    const tools::Services services{*workflows_,
+                                   *runs_,
+                                   *backend_,
+                                   timers_,
+                                   *workers_,
+                                   clock_,
+                                   catalogue_.changes(),
+                                   *policy_,
+                                   config_.workflow,
+                                   config_.wait_default,
+                                   config_.wait_max,
+                                   config_.name};
+    if (hooks.fill_catalogue) {
+      TRY_VOID(hooks.fill_catalogue(catalogue_, timers_, *workers_, clock_));
+    } else {
+      TRY_VOID(tools::fill_catalogue(catalogue_, services));
+    }
+    if (hooks.add_tools) TRY_VOID(hooks.add_tools(catalogue_.tools()));
     return check_rules();
   }
 
@@ -179,7 +208,7 @@ class Built final : public Application {
   Result<> check_rules() const {
     for (std::size_t i = 0; i < policy_->rules().size(); ++i) {
       const std::string& tool = policy_->rules()[i].tool;
-      if (registry_.find(tool) != nullptr) continue;
+      if (catalogue_.tools().find(tool) != nullptr) continue;
       return fail(Code::invalid,
                   fmt::format("policy.rules[{}].tool: there is no tool {}", i, printable(tool)));
     }
@@ -187,7 +216,8 @@ class Built final : public Application {
   }
 
   Scopes advertised_scopes() const {
-    Scopes all = registry_.scopes().unite(config_.required_scopes).unite(policy_->scopes());
+    Scopes all =
+        catalogue_.tools().scopes().unite(config_.required_scopes).unite(policy_->scopes());
     for (const auto& issuer : config_.issuers) all = all.unite(issuer.rules.required_scopes);
     return all;
   }
@@ -207,10 +237,11 @@ class Built final : public Application {
     }
     options.resource.name = config_.name;
     options.early_body_bytes = config_.server.limits.early_body_bytes;
+    options.handle_secret = TRY(identity::open_pepper(config_.data_dir + "/handles.key", true));
     options.logging = logging(config_.log_requests);
     options.loops = config_.server.threads;
     endpoint_.emplace(std::move(options),
-                      mcp::EndpointServices{*authenticator_, *policy_, *journal_, registry_,
+                      mcp::EndpointServices{*authenticator_, *policy_, *journal_, catalogue_,
                                             *workers_, clock_, [this] { return readiness(); }});
     // Sign-in pages of any origin read the metadata; it is nobody's data.
     config_.server.guard.public_prefixes.push_back("/.well-known/");
@@ -218,10 +249,14 @@ class Built final : public Application {
     return {};
   }
 
-  Result<> reload_keys() {
-    AdmittedKeys admitted = TRY(record_key_changes(*keys_, *journal_));
-    key_book_->replace(std::move(admitted.rows));
-    return admitted.recorded;
+  std::vector<std::string> hints() {
+    const auto keys = store::Keys(*database_).all();
+    std::optional<identity::Reason> refused;
+    if (const auto& shared = config_.identity.shared_key) {
+      const auto known = key_book_->check(shared->reveal(), clock_.wall());
+      if (!known) refused = known.error().reason;
+    }
+    return start_hints(config_, keys ? keys->size() : 1, refused);
   }
 
   // Four times a second on every loop; the rest of the housekeeping hangs on loop 0.
@@ -230,30 +265,15 @@ class Built final : public Application {
     if (loop != 0) return;
     timers_.tick(clock_.mono());
     authenticator_->tick();
-    if (++sweeps_ % 2 == 0 && !watching_.exchange(true)) {
-      std::function<void()> watch = [this] { watch_keys(); };
-      if (!workers_->submit(watch)) watching_ = false;
-    }
-  }
-
-  // The command line writes keys into the same database: a revocation there counts here within a
-  // second.
-  void watch_keys() {
-    const std::int64_t version = database_->data_version();
-    if (version != seen_version_) {
-      seen_version_ = version;
-      if (const auto loaded = reload_keys(); !loaded) {
-        log::error("the API keys could not be read again in full",
-                   {{"detail", loaded.error().detail}});
-      }
-    }
-    watching_ = false;
   }
 
   mcp::Readiness readiness() const {
     json::object report{{"database", database_->healthy() ? "ok" : "failed"},
                         {"audit", journal_->healthy() ? "ok" : "failed"}};
-    bool ready = database_->healthy() && journal_->healthy();
+    if (const std::string problem = journal_->problem(); !problem.empty()) {
+      report["audit_problem"] = problem;
+    }
+    bool ready = database_->healthy() && journal_->healthy() && !stopped_;
     json::array issuers;
     // The callers of one issuer must not wait for another's outage to end.
     bool any_issuer = authenticator_->issuers().empty();
@@ -269,6 +289,7 @@ class Built final : public Application {
     }
     ready = ready && any_issuer;
     report["issuers"] = std::move(issuers);
+    if (stopped_) report["stopping"] = true;
     report["ready"] = ready;
     return {ready, to_json(json::value(report))};
   }
@@ -281,93 +302,32 @@ class Built final : public Application {
   std::unique_ptr<store::Database> database_;
   std::optional<store::Workflows> workflows_;
   std::optional<store::Runs> runs_;
-  std::optional<store::Keys> keys_;
   std::optional<store::Meta> meta_;
   std::optional<identity::KeyBook> key_book_;
   std::unique_ptr<audit::Journal> journal_;
+  std::optional<KeyWatch> key_watch_;
   std::unique_ptr<http::Client> client_;
   std::unique_ptr<identity::Authenticator> authenticator_;
   std::unique_ptr<engine::Launcher> launcher_;
   std::unique_ptr<engine::Backend> backend_;
   Timers timers_;
-  tools::Registry registry_;
+  tools::Catalogue catalogue_;
   std::optional<policy::Policy> policy_;
   std::optional<WorkerPool> workers_;
   std::optional<mcp::Endpoint> endpoint_;
   std::unique_ptr<http::Server> server_;
   std::atomic<bool> stopped_{false};
-  std::atomic<bool> watching_{false};
-  std::int64_t seen_version_ = -1;
-  unsigned sweeps_ = 0;
 };
-
-sigset_t served_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
-  return set;
-}
-
-// No core file may hold a token, no process of the same user may read this one's memory or
-// environment, and ten thousand connections need as many descriptors.
-void settle_limits() {
-  const rlimit no_core{0, 0};
-  setrlimit(RLIMIT_CORE, &no_core);
-  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-  rlimit files{};
-  if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
-  }
-}
 
 }  // namespace
 
 Result<std::unique_ptr<Application>> Application::open(const Config& config,
                                                        const ServeHooks& hooks) {
+  settle_sigchld();
+  // In every thread of ours: a write to a peer or a log reader that left is an error there,
+  // whatever the application does with the signal.
+  const SignalsBlocked blocked({SIGPIPE});
   return TRY(Built::build(config, hooks));
-}
-
-int serve(const Config& config, const ServeHooks& hooks) {
-  std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGXFSZ,
-              SIG_IGN);  // a file size limit is an error of the write, not the end of the server
-  settle_limits();
-  // Blocked before the first thread starts, so that all threads inherit it and sigwait sees them.
-  const sigset_t signals = served_signals();
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  log::set_level(config.log_level);
-  const log::Background logging;
-
-  auto application = Application::open(config, hooks);
-  if (!application) {
-    std::fprintf(stderr, "kubiya-mcp: %s%s%s\n", application.error().message.c_str(),
-                 application.error().detail.empty() ? "" : " — ",
-                 application.error().detail.c_str());
-    return 2;
-  }
-  (*application)->start();
-  log::info("serving", {{"url", config.public_url + config.mcp_path},
-                        {"port", (*application)->port()},
-                        {"mode", config.issuers.empty() ? "api-key" : "token"}});
-  if (hooks.ready) hooks.ready((*application)->port());
-  for (;;) {
-    int signal = 0;
-    if (sigwait(&signals, &signal) != 0) continue;
-    if (signal != SIGHUP) break;
-    const auto reloaded = (*application)->reload();
-    if (reloaded) {
-      log::info("TLS files reloaded");
-    } else {
-      log::error("TLS files not reloaded; the old ones stay",
-                 {{"detail", reloaded.error().message}});
-    }
-  }
-  log::info("stopping");
-  (*application)->stop();
-  application->reset();
-  log::info("stopped");
-  return 0;
 }
 
 }  // namespace kubiya::app

@@ -11,14 +11,19 @@
 
 #include "app/config.h"
 #include "base/result.h"
+#include "base/timers.h"
+#include "base/worker_pool.h"
+#include "tools/catalogue.h"
 #include "tools/families.h"
-#include "tools/registry.h"
 
 namespace kubiya::app {
 
 struct ServeHooks {
   std::function<void(std::uint16_t port)> ready;        // listening
   std::function<Result<>(tools::Registry&)> add_tools;  // tools of an embedding application
+  // Fills the catalogue in the place of the server's own tools, prompts and resources.
+  std::function<Result<>(tools::Catalogue&, Timers&, WorkerPool&, const Clock&)> fill_catalogue =
+      {};
 };
 
 class Application {
@@ -32,11 +37,12 @@ class Application {
   virtual void start() = 0;  // returns at once
   virtual std::uint16_t port() const = 0;
   virtual Result<> reload() = 0;  // TLS files
-  // Drains connections and runs, syncs the journal. Once.
+  // Drains runs and then connections within one grace, syncs the journal. Once.
   virtual void stop() = 0;
 };
 
-// Serves until SIGTERM or SIGINT; SIGHUP reloads the TLS files. Returns the exit status.
+// Serves until SIGTERM or SIGINT, of which a second one ends the process at once; SIGHUP reloads
+// the TLS files. Returns the exit status.
 int serve(const Config& config, const ServeHooks& hooks = {});
 
 // Stores the definitions of a directory (*.yaml, *.yml, *.json) whose names are not taken yet.

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -26,10 +27,14 @@ struct Installation {
   std::vector<std::pair<std::string, std::string>> flags;  // by key name; further flags of serve
 };
 Result<Config> load(const Installation& where);
-// The KUBIYA_* variables of this process.
-std::vector<std::pair<std::string, std::string>> kubiya_environment();
+// The KUBIYA_* variables of this process. Those that hold secrets are wiped and gone afterwards.
+// Before any other thread runs.
+std::vector<std::pair<std::string, std::string>> take_environment();
 
-// One line on stderr. Returns kUsage for Code::invalid, otherwise kFailed.
+// The text without what looks like an API key or a token: people paste them in the wrong place.
+std::string without_keys(std::string_view text);
+
+// One line on stderr, without keys. Returns kUsage for Code::invalid, otherwise kFailed.
 int complain(const Error& error);
 
 int run_serve(const Installation& where);

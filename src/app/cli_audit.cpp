@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstdio>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -24,6 +25,14 @@ Result<std::string> public_key_of(const AuditPlace& place, const std::string& di
   return read_file(path, 4'096);
 }
 
+// Said where a check succeeded with the key that lies beside what was checked.
+void warn_of_key(const AuditPlace& place) {
+  if (!place.public_key.empty()) return;
+  fmt::print(
+      "This was checked with the audit.pub beside the journal. It does not prove that nobody "
+      "replaced both: --public-key with a copy from elsewhere does.\n");
+}
+
 std::string who(const audit::Record& record) {
   if (!record.subject.empty()) return record.subject;
   if (!record.claimed_subject.empty())
@@ -42,17 +51,26 @@ std::string verdict(const audit::Record& record) {
   return text;
 }
 
+constexpr std::string_view kRow = "{:>8} {:<24} {:<12} {:<22} {:<18} {:<14} {}{}\n";
+
+void print_header() {
+  fmt::print(kRow, "RECORD", "TIME", "KIND", "WHO", "OPERATION", "TARGET", "VERDICT", "");
+}
+
 void print_row(const audit::Record& record) {
   // Of an event, what it is about; of a call, its run.
   const std::string about = record.run_id.empty() ? record.fields : "run " + record.run_id;
-  fmt::print("{:>8} {} {:<12} {:<22} {:<18} {:<14} {}{}\n", record.sequence, record.time,
-             record.kind, who(record), record.operation.empty() ? "-" : record.operation,
+  fmt::print(kRow, record.sequence, record.time, record.kind, who(record),
+             record.operation.empty() ? "-" : record.operation,
              record.target.empty() ? "-" : record.target, verdict(record),
              about.empty() ? "" : " " + about);
 }
 
 Result<> list(const AuditList& command) {
   audit::RecordFilter filter;
+  if (!command.decision.empty() && command.decision != "allowed" && command.decision != "refused") {
+    return fail(Code::invalid, "--decision: allowed: allowed, refused");
+  }
   if (!command.since.empty()) {
     const Result<std::chrono::milliseconds> back =
         parse_duration(command.since, {1, 36'600ull * 86'400'000});
@@ -67,7 +85,9 @@ Result<> list(const AuditList& command) {
   filter.request_id = command.request_id;
   filter.limit = command.limit;
   const std::string directory = TRY(journal_of(command.place));
-  for (const audit::Record& record : TRY(audit::list(directory, filter))) {
+  const std::vector<audit::Record> records = TRY(audit::list(directory, filter));
+  if (!command.json) print_header();
+  for (const audit::Record& record : records) {
     if (command.json) {
       fmt::print("{}\n", audit::record_line(record.sequence, record.batch, record.previous,
                                             audit::record_body(record)));
@@ -105,6 +125,7 @@ Result<int> verify(const AuditVerify& command) {
   if (report.torn_bytes != 0) {
     fmt::print("An unfinished last line of {} bytes lies behind them.\n", report.torn_bytes);
   }
+  warn_of_key(command.place);
   fmt::print("Keep this checkpoint elsewhere; --anchor compares with it later:\n\n{}",
              report.last_checkpoint);
   return kDone;
@@ -119,6 +140,7 @@ Result<> check_bundle(const AuditProve& command) {
   fmt::print("Proven: {} records of run {} are in the journal of size {} signed by {}.\n",
              report.records.size(), report.run_id, report.checkpoint.size,
              report.checkpoint.origin);
+  warn_of_key(command.place);
   for (const std::string& line : report.records) fmt::print("{}\n", line);
   return {};
 }

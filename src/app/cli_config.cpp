@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "app/cli.h"
+#include "app/start_hints.h"
 
 namespace kubiya::app::cli {
 
@@ -13,8 +14,10 @@ int config_check(const Installation& where) {
     complain(config.error());
     return kUsage;
   }
+  if (const Result<> files = check_files(*config); !files) return complain(files.error());
   fmt::print("The configuration is fine: {} mode, {}{}\n",
              config->issuers.empty() ? "API-key" : "token", config->public_url, config->mcp_path);
+  if (const std::string hint = reach_hint(*config); !hint.empty()) fmt::print("{}\n", hint);
   return kDone;
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/cli_data.h"
 
+#include <unistd.h>
+
 #include <filesystem>
 
 #include "app/key_evidence.h"
@@ -41,8 +43,7 @@ Result<> Workbench::record(std::string_view event, const json::object& fields) {
 
 Result<> Workbench::record_keys() {
   if (!journal_) return {};
-  store::Keys keys(*database_);
-  return TRY(record_key_changes(keys, *journal_)).recorded;
+  return record_key_changes(*database_, *journal_, ::geteuid());
 }
 
 }  // namespace kubiya::app::cli

@@ -59,7 +59,8 @@ void warn_of_unknown_scopes(const std::vector<std::string>& scopes,
   for (const auto& rule : rules.rules) known.add(rule.presented);
   for (const std::string& scope : scopes) {
     if (known.has(scope)) continue;
-    fmt::print(stderr, "Note: no tool of this server asks for the scope {}.\n", scope);
+    fmt::print(stderr, "Note: no tool of this server asks for the scope {}.\n",
+               without_keys(scope));
   }
 }
 

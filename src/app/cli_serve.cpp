@@ -10,6 +10,7 @@ int run_serve(const Installation& where) {
     complain(config.error());
     return kUsage;
   }
+  if (const Result<> files = check_files(*config); !files) return complain(files.error());
   return serve(*config);
 }
 

@@ -211,6 +211,14 @@ tl::unexpected<Error> refuse(const Setting& setting, const std::string& why) {
   return fail(Code::invalid, setting.where + ": " + setting.key->name + ": " + why);
 }
 
+bool holds_secret(const Setting& setting) {
+  const Key& key = *setting.key;
+  if (key.name == "issuers") return issuers_hold_secret(setting.values.front());
+  return key.shape == Key::Shape::secret &&
+         (!key.if_secret || key.if_secret(setting.values.front())) &&
+         !is_file_reference(setting.values.front());
+}
+
 Result<> apply(Draft& draft, const Setting& setting) {
   const bool secret = setting.key->shape == Key::Shape::secret;
   Values values = setting.values;
@@ -230,11 +238,13 @@ Result<> apply(Draft& draft, const Setting& setting) {
 
 Result<> check_file_mode(const std::string& path, const std::vector<Setting>& settings,
                          bool allow_readable) {
-  const bool has_secret = std::any_of(settings.begin(), settings.end(), [](const Setting& s) {
-    if (s.key->name == "issuers") return issuers_hold_secret(s.values.front());
-    return s.key->shape == Key::Shape::secret && !is_file_reference(s.values.front());
-  });
-  return has_secret ? check_private(path, allow_readable) : Result<>();
+  const bool has_secret = std::any_of(settings.begin(), settings.end(),
+                                      [](const Setting& s) { return holds_secret(s); });
+  if (has_secret) TRY_VOID(check_private(path, allow_readable));
+  if (TRY(writable_by_all(path))) {
+    return fail(Code::invalid, path + ": everybody can write it; run chmod o-w");
+  }
+  return {};
 }
 
 // Keys of an issuer without an issuer would leave the server in API-key mode unnoticed.

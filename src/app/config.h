@@ -6,6 +6,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
@@ -56,6 +57,8 @@ struct Config {
   audit::JournalOptions audit;
   engine::EngineOptions engine;
   workflow::Limits workflow;
+  // Soft limit of descriptors for processes of steps; 0: ours. No key: serve() sets it.
+  std::uint64_t step_open_files = 0;
   // Accept a key file, or a configuration file with a secret in it, that others can read.
   bool allow_readable_files = false;
 };
@@ -72,6 +75,10 @@ struct Sources {
 // names the key, where it came from and what is allowed; no secret is echoed.
 Result<Config> load_config(const Sources& sources);
 
+// Reads the files that a configuration names and a server needs: certificate and key, authorities,
+// the directory of workflows. Errors name the key and the file.
+Result<> check_files(const Config& config);
+
 // Every key with its effective value, secrets masked, YAML.
 std::string print_config(const Config& config);
 
@@ -83,8 +90,10 @@ struct FlagSpelling {
   std::string flag;
   std::string key;
   std::string description;
-  bool list = false;    // takes several values: --required-scopes read write execute
-  bool toggle = false;  // takes no value: --insecure-http sets "true"
+  std::string value;     // placeholder, or the allowed words: "PORT", "oidc|oauth"
+  std::string standard;  // the default as written; may be empty
+  bool list = false;     // takes several values: --required-scopes read write execute
+  bool toggle = false;   // takes no value: --insecure-http sets "true"
 };
 const std::vector<FlagSpelling>& serve_flags();
 

@@ -6,24 +6,22 @@
 #include <array>
 #include <charconv>
 #include <filesystem>
-#include <set>
 
 #include <arpa/inet.h>
 
 #include "app/config_files.h"
 #include "app/config_table.h"
 #include "base/encoding.h"
+#include "http/tls.h"
 #include "identity/api_key.h"
 
 namespace kubiya::app {
 namespace {
 
+constexpr std::size_t kAuthoritiesMax = 16 * 1024 * 1024;
+
 tl::unexpected<Error> refuse(std::string_view key, std::string_view why) {
   return fail(Code::invalid, std::string(key) + ": " + std::string(why));
-}
-
-bool is_loopback(std::string_view host) {
-  return host == "localhost" || host == "::1" || host == "[::1]" || host.starts_with("127.");
 }
 
 // scheme "://" host [":" port], nothing else.
@@ -68,6 +66,20 @@ bool is_address_block(const std::string& text) {
   return error == std::errc{} && end == last && ((four && bits <= 32) || (six && bits <= 128));
 }
 
+Result<> check_tls_files(const http::TlsFiles& tls, bool allow_readable) {
+  const Result<bool> open_key = open_to_others(tls.key);
+  if (!open_key) return refuse("server.tls_key", open_key.error().message);
+  if (*open_key && !allow_readable) {
+    return refuse("server.tls_key",
+                  "others can read " + tls.key + "; run chmod 600, or set allow_readable_files");
+  }
+  if (*open_key) log::warn("the TLS key can be read by others", {{"path", tls.key}});
+  if (const Result<bool> certificate = open_to_others(tls.certificate); !certificate) {
+    return refuse("server.tls_cert", certificate.error().message);
+  }
+  return {};
+}
+
 Result<> check_listener(const Config& config) {
   const http::ServerOptions& server = config.server;
   const http::TlsFiles& tls = server.tls;
@@ -75,22 +87,13 @@ Result<> check_listener(const Config& config) {
     return refuse(tls.certificate.empty() ? "server.tls_cert" : "server.tls_key",
                   "TLS needs both server.tls_cert and server.tls_key");
   }
-  if (!tls.key.empty()) {
-    if (TRY(open_to_others(tls.key))) {
-      if (!config.allow_readable_files) {
-        return refuse("server.tls_key", "others can read " + tls.key +
-                                            "; run chmod 600, or set allow_readable_files");
-      }
-      log::warn("the TLS key can be read by others", {{"path", tls.key}});
-    }
-    TRY_VOID(open_to_others(tls.certificate));
-  }
+  if (!tls.key.empty()) TRY_VOID(check_tls_files(tls, config.allow_readable_files));
   for (const std::string& proxy : server.guard.trusted_proxies) {
     if (is_address_block(proxy)) continue;
     return refuse("server.trusted_proxies", printable(proxy) + " is no address or CIDR block");
   }
   if (!tls.enabled() && !server.insecure_http && server.guard.trusted_proxies.empty() &&
-      !is_loopback(server.host)) {
+      !is_loopback_host(server.host)) {
     return refuse("server.host", "plain HTTP on " + printable(server.host) +
                                      ", which is not loopback: configure TLS, or "
                                      "server.trusted_proxies, or server.insecure_http");
@@ -138,7 +141,7 @@ Result<> fill_public_url(Config& config) {
                   "allowed: an origin such as https://mcp.example.com, in lower "
                   "case, without a path");
   }
-  if (origin->scheme == "http" && !is_loopback(origin->host) && !config.server.insecure_http) {
+  if (origin->scheme == "http" && !is_loopback_host(origin->host) && !config.server.insecure_http) {
     return refuse("public_url", "http:// is for loopback only, unless server.insecure_http is set");
   }
   std::vector<std::string>& hosts = config.server.guard.hosts;
@@ -147,16 +150,6 @@ Result<> fill_public_url(Config& config) {
     hosts.emplace_back(origin->host);
   }
   return {};
-}
-
-// Values from documentation and habit, and whatever is too short or too uniform to be random.
-bool is_weak_secret(std::string_view value) {
-  static constexpr std::array<std::string_view, 7> kKnown{
-      "your-api-key",     "your-kubiya-api-key", "kb-1234567890abcdef", "changeme",
-      "changemechangeme", "passwordpassword",    "secretsecretsecret"};
-  const std::string text = lower(value);
-  if (std::find(kKnown.begin(), kKnown.end(), text) != kKnown.end()) return true;
-  return text.size() < 16 || std::set<char>(text.begin(), text.end()).size() < 8;
 }
 
 Result<> check_shared_key(Config& config) {
@@ -173,14 +166,13 @@ Result<> check_shared_key(Config& config) {
   }
   if (!options.shared_key) return {};
   const std::string_view key = options.shared_key->reveal();
-  if (is_weak_secret(key)) {
-    return refuse("identity.shared_key",
-                  "too weak or a well-known example; make one with kubiya-mcp key create");
-  }
-  if (identity::looks_like_our_key(key) && !identity::parse_key(key)) {
+  if (identity::parse_key(key)) return {};
+  if (identity::looks_like_our_key(key)) {
     return refuse("identity.shared_key", "mistyped: its checksum does not fit");
   }
-  return {};
+  return refuse("identity.shared_key",
+                "too weak or not a key of this server: in API-key mode KUBIYA_API_KEY is one that "
+                "kubiya-mcp key create has made");
 }
 
 void fill_directories(Config& config) {
@@ -193,6 +185,31 @@ void fill_directories(Config& config) {
 }
 
 }  // namespace
+
+bool is_loopback_host(std::string_view host) {
+  return host == "localhost" || host == "::1" || host == "[::1]" || host.starts_with("127.");
+}
+
+Result<> check_files(const Config& config) {
+  if (config.server.tls.enabled()) {
+    if (const auto loaded = http::load_tls(config.server.tls); !loaded) {
+      return refuse("server.tls_cert, server.tls_key",
+                    loaded.error().message + " (" + loaded.error().detail + ")");
+    }
+  }
+  const std::string& authorities = config.client.ca_file;
+  if (!authorities.empty()) {
+    if (const auto read = read_file(authorities, kAuthoritiesMax); !read) {
+      return refuse("outbound.ca_file", read.error().message);
+    }
+  }
+  std::error_code error;
+  if (!config.workflows_dir.empty() &&
+      !std::filesystem::is_directory(config.workflows_dir, error)) {
+    return refuse("workflow.directory", config.workflows_dir + " is no directory");
+  }
+  return {};
+}
 
 Result<Config> complete(Draft draft) {
   Config config = std::exchange(draft.config, {});

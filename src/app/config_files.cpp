@@ -33,6 +33,12 @@ class Descriptor {
   int fd_;
 };
 
+Result<mode_t> mode_of(const std::string& path) {
+  struct stat status{};
+  if (::stat(path.c_str(), &status) != 0) return file_failure(path, errno);
+  return status.st_mode;
+}
+
 int write_all(int fd, std::string_view content) {
   while (!content.empty()) {
     const ssize_t count = ::write(fd, content.data(), content.size());
@@ -87,10 +93,8 @@ Result<> make_private_directory(const std::string& path) {
   return {};
 }
 
-Result<bool> open_to_others(const std::string& path) {
-  struct stat status{};
-  if (::stat(path.c_str(), &status) != 0) return file_failure(path, errno);
-  return (status.st_mode & 077) != 0;
-}
+Result<bool> open_to_others(const std::string& path) { return (TRY(mode_of(path)) & 077) != 0; }
+
+Result<bool> writable_by_all(const std::string& path) { return (TRY(mode_of(path)) & 002) != 0; }
 
 }  // namespace kubiya::app

@@ -21,5 +21,6 @@ Result<> make_private_directory(const std::string& path);
 
 // True when group or others may read or write the file.
 Result<bool> open_to_others(const std::string& path);
+Result<bool> writable_by_all(const std::string& path);
 
 }  // namespace kubiya::app

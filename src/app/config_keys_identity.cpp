@@ -73,9 +73,9 @@ void add_identity(std::vector<Key>& t) {
   t.push_back(text(
       "outbound.ca_file", [](D& d) -> auto& { return d.config.client.ca_file; }, "a file",
       "Certificate authorities to trust. Empty: the system's."));
-  t.push_back(text(
-      "outbound.proxy", [](D& d) -> auto& { return d.config.client.proxy; }, "a proxy URL",
-      "Proxy for outbound requests. Empty: none."));
+  t.push_back(credential_url(
+      "outbound.proxy", [](D& d) -> auto& { return d.config.client.proxy; },
+      "Proxy for outbound requests; may carry user and password. Empty: none."));
   t.push_back(number(
       "outbound.in_flight", [](D& d) -> auto& { return d.config.client.in_flight_max; },
       {1, 10'000}, "Outbound requests at a time."));

@@ -119,7 +119,9 @@ void add_general(std::vector<Key>& t) {
       "The longest a caller may ask it to wait."));
   t.push_back(duration(
       "drain_grace", [](D& d) -> auto& { return d.config.drain_grace; }, {0, kHour},
-      "Time given to running requests and runs at a stop."));
+      "Time given to running requests and runs at a stop; then runs are canceled and who waits for "
+      "them "
+      "is told."));
   t.push_back(number(
       "workers", [](D& d) -> auto& { return d.config.workers; }, {1, 256},
       "Threads for work that may block."));
@@ -147,10 +149,10 @@ void add_server(std::vector<Key>& t) {
               text(
                   "server.host", [](D& d) -> auto& { return d.config.server.host; },
                   "a literal address, or localhost for both loopbacks", "Address to listen on.")));
-  t.push_back(
-      flagged("--port", number(
-                            "server.port", [](D& d) -> auto& { return d.config.server.port; },
-                            {0, 65'535}, "Port to listen on; 0 picks a free one.")));
+  t.push_back(flagged(
+      "--port", number(
+                    "server.port", [](D& d) -> auto& { return d.config.server.port; }, {0, 65'535},
+                    "Port to listen on; 0 picks a free one and needs public_url.")));
   t.push_back(flagged("--threads",
                       number(
                           "server.threads", [](D& d) -> auto& { return d.config.server.threads; },

@@ -60,7 +60,8 @@ combination stops the start with one line that says which and what is allowed.
   not ours and are left alone.
 - **Lists** are YAML lists, or items separated by commas or spaces; a flag may also be repeated.
 - **Secrets** may be written `${file:/path}`. A key file, or a configuration file with a secret in it, that
-  group or others can read stops the start, unless `allow_readable_files` is set (the log then says so).
+  group or others can read stops the start, unless `allow_readable_files` is set (the log then says so). A
+  configuration file that everybody can write stops it in any case. A proxy URL with user or password is a secret.
 - **Sizes** are bytes or carry KiB, MiB or GiB. **Durations** carry ms, s, m, h or d.
 - **Audience.** Without `auth.audience` a token must be issued for the address of the MCP endpoint
   (`public_url` + `mcp_path`) or for `public_url` itself; nothing else is accepted.
@@ -95,7 +96,7 @@ combination stops the start with one line that says which and what is allowed.
 - **Rules.** Each operation has a scope of its own. `policy.rules` changes that: `needs` adds scopes, `scopes` stands
   instead of the tool's own. A rule is about one `tool`, about all workflows or those that `workflow` names (`*` for any
   characters), and about all arguments or those with the values of `when`, or without those of `unless`. Params are
-  judged as the run will have them, defaults included. Name what is harmless (`unless`) rather than what is not: a
+  judged as the run will have them, defaults included. What resources show is under `read`, whatever rules say of tools. Name what is harmless (`unless`) rather than what is not: a
   value that nobody thought of then needs the scope. A refusal names everything that is missing at once. `admin` does not
   include scopes that rules invent; `identity.scope_map: ["admin=execute:production"]` gives them.
 
@@ -127,6 +128,16 @@ std::string cell(std::string_view text) {
 std::string default_cell(const Key& key, Draft& defaults) {
   const std::string text = join(key.get(defaults), ", ");
   return text.empty() ? "–" : "`" + cell(text) + "`";
+}
+
+// What stands for the value of a flag in a help text.
+std::string placeholder(const Key& key) {
+  if (key.type == "choice") {
+    std::string words = key.allowed;
+    std::erase(words, ' ');
+    return words;
+  }
+  return key.shape == Key::Shape::list ? "NAME" : key.type == "number" ? "NUMBER" : "TEXT";
 }
 
 std::string heading_of(const std::string& name) {
@@ -176,10 +187,12 @@ std::string configuration_page() {
 const std::vector<FlagSpelling>& serve_flags() {
   static const std::vector<FlagSpelling> flags = [] {
     std::vector<FlagSpelling> spellings;
+    Draft defaults = default_draft();
     for (const Key& key : config_table()) {
       if (key.flag.empty()) continue;
-      spellings.push_back({key.flag, key.name, key.description, key.shape == Key::Shape::list,
-                           key.shape == Key::Shape::toggle});
+      const bool list = key.shape == Key::Shape::list;
+      spellings.push_back({key.flag, key.name, key.description, placeholder(key),
+                           join(key.get(defaults), " "), list, key.shape == Key::Shape::toggle});
     }
     return spellings;
   }();

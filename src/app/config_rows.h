@@ -133,6 +133,19 @@ Key secret(std::string name, At at, std::string description) {
   return key;
 }
 
+// A URL that is a secret when it carries a user name or a password.
+template <class At>
+Key credential_url(std::string name, At at, std::string description) {
+  Key key = text(std::move(name), at, "a URL, or ${file:/path} to read it from a file",
+                 std::move(description));
+  key.shape = Shape::secret;
+  key.if_secret = [](std::string_view url) { return url.find('@') != url.npos; };
+  key.get = [at, holds = key.if_secret](Draft& draft) {
+    return Values{holds(at(draft)) ? "********" : at(draft)};
+  };
+  return key;
+}
+
 template <class At>
 using Choices = std::vector<std::pair<std::string, PlaceType<At>>>;
 

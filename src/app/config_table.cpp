@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "app/config_table.h"
 
+#include <algorithm>
+
 #include "app/config_rows.h"
 #include "crypto/signature.h"
 
@@ -34,6 +36,13 @@ std::string environment_name(std::string_view key) {
     name += c == '.' ? '_' : c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
   }
   return name;
+}
+
+bool is_secret_variable(std::string_view variable) {
+  return std::any_of(config_table().begin(), config_table().end(), [&](const Key& key) {
+    return key.shape == Key::Shape::secret &&
+           (variable == key.alias || variable == environment_name(key.name));
+  });
 }
 
 Draft default_draft() {

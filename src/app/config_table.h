@@ -30,11 +30,13 @@ struct Key {
   std::string description;
   std::string allowed;  // "a whole number from 0 to 65535"
   Shape shape = Shape::scalar;
+  // Of shape secret: whether this spelling holds one; always, when absent.
+  std::function<bool(std::string_view)> if_secret;
   std::string flag;   // "--port", or empty
   std::string alias;  // environment name besides the systematic one, or empty
   // `values` has one item unless shape is list. Errors say what is allowed.
   std::function<Result<>(Draft&, const std::vector<std::string>& values)> set;
-  // Never called for a secret's text: a secret reports "" or "********".
+  // Of a secret it reports "" or "********".
   std::function<std::vector<std::string>(Draft&)> get;
 };
 
@@ -42,6 +44,11 @@ const std::vector<Key>& config_table();
 const Key* find_key(std::string_view name);
 // "server.limits.body" → "KUBIYA_SERVER_LIMITS_BODY".
 std::string environment_name(std::string_view key);
+// Whether that variable of the environment, either spelling, gives the value of a secret.
+bool is_secret_variable(std::string_view variable);
+
+// The listener's host, as configured, is of this machine alone.
+bool is_loopback_host(std::string_view host);
 
 // Merged, but not complete: fills what depends on other keys (public URL, audiences, paths)
 // and refuses dangerous or contradictory combinations.

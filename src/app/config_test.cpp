@@ -10,6 +10,7 @@
 
 #include "app/config_files.h"
 #include "app/config_table.h"
+#include "identity/api_key.h"
 
 namespace kubiya::app {
 namespace {
@@ -18,7 +19,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr const char* kSharedKey = "kp-9fQ2x7Lm4Tz8Rw1Vb6Yc3Nd5";
+const std::string kSharedKey(identity::make_key(Secret("pepper")).key.reveal());
 
 class ConfigTest : public ::testing::Test {
  protected:
@@ -169,6 +170,23 @@ TEST_F(ConfigTest, RefusesBadFilesWithOneLineThatSaysWhichAndWhatIsAllowed) {
       {"weak key: example", "identity: {shared_key: kb-1234567890abcdef}\n", "too weak"},
       {"weak key: habit", "identity: {shared_key: changeme}\n", "too weak"},
       {"weak key: uniform", "identity: {shared_key: aaaaaaaaaaaaaaaaaaaaaaaa}\n", "too weak"},
+      {"weak key: only looks like one", "identity: {shared_key: kp-9fQ2x7Lm4Tz8Rw1Vb6Yc3Nd5}\n",
+       "kubiya-mcp key create"},
+      {"shared key with a letter too few",
+       "identity: {shared_key: kb-hjXHexAifwxc3opxXJ7g36g6M5dvN5ZgjPzO0ZrRkJtGmRq5Pylhycv0nYB3m}\n",
+       "checksum"},
+      {"TLS certificate that is not there",
+       "server: {tls_cert: /nowhere/c.pem, tls_key: /dev/null}\nallow_readable_files: true\n",
+       "server.tls_cert: /nowhere/c.pem: No such file"},
+      {"TLS key that is not there", "server: {tls_cert: /dev/null, tls_key: /nowhere/k.pem}\n",
+       "server.tls_key: /nowhere/k.pem: No such file"},
+      {"secret in a file that is not there", "identity:\n  shared_key: ${file:/nowhere/key}\n",
+       "config.yaml line 2: identity.shared_key: /nowhere/key: No such file"},
+      {"key set by a word", "auth: {server: 'https://a.example', jwks_uri: keys.json}\n",
+       "auth.jwks_uri: allowed"},
+      {"key set by a path that is not absolute",
+       "auth: {server: 'https://a.example', jwks_uri: 'file:keys.json'}\n",
+       "auth.jwks_uri: allowed"},
       {"shared key allowed but absent", "identity: {allow_shared_key: true}\n",
        "needs identity.shared_key"},
   };
@@ -200,7 +218,7 @@ TEST_F(ConfigTest, RefusesUnknownVariablesOfASectionAndIgnoresOthers) {
 }
 
 TEST_F(ConfigTest, FileWithASecretMustBePrivate) {
-  const std::string yaml = std::string("identity: {shared_key: ") + kSharedKey + "}\n";
+  const std::string yaml = "identity: {shared_key: " + kSharedKey + "}\n";
   EXPECT_TRUE(load_text(yaml, {}, 0600));
   const Result<Config> readable = load_text(yaml, {}, 0640);
   ASSERT_FALSE(readable);
@@ -210,7 +228,7 @@ TEST_F(ConfigTest, FileWithASecretMustBePrivate) {
 }
 
 TEST_F(ConfigTest, ReadsSecretsFromFilesThatAreTheirOwners) {
-  const std::string secret = file("key", std::string(kSharedKey) + "\n");
+  const std::string secret = file("key", kSharedKey + "\n");
   const std::string yaml = "identity: {shared_key: '${file:" + secret + "}'}\n";
   const Result<Config> config = load_text(yaml, {}, 0644);
   ASSERT_TRUE(config) << config.error().message;
@@ -221,6 +239,56 @@ TEST_F(ConfigTest, ReadsSecretsFromFilesThatAreTheirOwners) {
   EXPECT_FALSE(load_text(yaml));
   std::filesystem::remove(secret);
   EXPECT_FALSE(load_text(yaml));
+}
+
+TEST_F(ConfigTest, AProxyWithAPasswordIsASecretAndOneWithoutIsNot) {
+  const std::string with = "outbound: {proxy: 'http://ada:hunter2@proxy.example:3128'}\n";
+  const std::string without = "outbound: {proxy: 'http://proxy.example:3128'}\n";
+  const Result<Config> hidden = load_text(with, {}, 0600);
+  ASSERT_TRUE(hidden) << hidden.error().message;
+  EXPECT_EQ(hidden->client.proxy, "http://ada:hunter2@proxy.example:3128");
+  EXPECT_THAT(print_config(*hidden), Not(HasSubstr("hunter2")));
+  const Result<Config> readable = load_text(with, {}, 0644);
+  ASSERT_FALSE(readable);
+  EXPECT_THAT(readable.error().message, HasSubstr("chmod 600"));
+  const Result<Config> shown = load_text(without, {}, 0644);
+  ASSERT_TRUE(shown) << shown.error().message;
+  EXPECT_THAT(print_config(*shown), HasSubstr("http://proxy.example:3128"));
+  const std::string wrong = refusal("outbound: {proxy: \"http://ada:hunter2@proxy\\n\"}\n");
+  EXPECT_THAT(wrong, HasSubstr("outbound.proxy: the value is not allowed"));
+  EXPECT_THAT(wrong, Not(HasSubstr("hunter2")));
+}
+
+TEST_F(ConfigTest, SecretsOfTheEnvironmentAreKnownByName) {
+  for (const char* name : {"KUBIYA_API_KEY", "KUBIYA_IDENTITY_SHARED_KEY", "KUBIYA_OUTBOUND_PROXY"})
+    EXPECT_TRUE(is_secret_variable(name)) << name;
+  for (const char* name : {"KUBIYA_SERVER_PORT", "KUBIYA_AUTH_SERVER", "PATH"})
+    EXPECT_FALSE(is_secret_variable(name)) << name;
+}
+
+TEST_F(ConfigTest, AFileThatEverybodyCanWriteIsRefused) {
+  for (const mode_t mode : {0602, 0606, 0666}) {
+    const Result<Config> config = load_text("workers: 2\n", {}, mode);
+    ASSERT_FALSE(config) << mode;
+    EXPECT_THAT(config.error().message, HasSubstr("everybody can write it"));
+  }
+}
+
+TEST_F(ConfigTest, AServersFilesAreReadBeforeItStarts) {
+  const std::string garbage = file("garbage.pem", "-----BEGIN CERTIFICATE-----\nx\n");
+  Config config;
+  EXPECT_TRUE(check_files(config));
+  config.server.tls = {garbage, garbage};
+  const Result<> tls = check_files(config);
+  ASSERT_FALSE(tls);
+  EXPECT_THAT(tls.error().message, HasSubstr("server.tls_cert, server.tls_key: "));
+  EXPECT_THAT(tls.error().message, HasSubstr(garbage + " ("));
+  config.server.tls = {};
+  config.client.ca_file = directory_ + "/absent.pem";
+  EXPECT_THAT(check_files(config).error().message, HasSubstr("outbound.ca_file: "));
+  config.client.ca_file = {};
+  config.workflows_dir = garbage;
+  EXPECT_THAT(check_files(config).error().message, HasSubstr("workflow.directory: "));
 }
 
 TEST_F(ConfigTest, TlsKeyMustBePrivate) {

@@ -80,6 +80,8 @@ TEST(ConfigValue, SuggestsOnlyWhatIsClose) {
   const std::vector<std::string> keys{"server.port", "server.host", "data_dir"};
   EXPECT_EQ(closest("server.prot", keys), "server.port");
   EXPECT_EQ(closest("serverport", keys), "server.port");
+  EXPECT_EQ(closest("sevre", {"dev", "serve"}), "serve");
+  EXPECT_EQ(closest("abcd", {"badc"}), "");
   EXPECT_EQ(closest("frobnicate", keys), "");
 }
 

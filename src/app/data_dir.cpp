@@ -16,6 +16,7 @@
 #include <fmt/format.h>
 
 #include "app/application.h"
+#include "app/config_files.h"
 #include "base/encoding.h"
 #include "base/log.h"
 #include "crypto/digest.h"
@@ -35,19 +36,33 @@ bool lock_patiently(int descriptor) {
   return false;
 }
 
+// A directory that is ours, or nobody's yet, is closed; somebody's home or /tmp is not.
+Result<> close_to_others(const std::string& data_dir) {
+  if (!TRY(open_to_others(data_dir))) return {};
+  std::error_code ec;
+  bool ours = std::filesystem::is_empty(data_dir, ec);
+  for (const char* name : {"/lock", "/kubiya.db", "/pepper"}) {
+    ours = ours || std::filesystem::exists(data_dir + name, ec);
+  }
+  if (!ours) {
+    return fail(Code::unavailable,
+                fmt::format("{} is open to other users and holds files that are not ours: give "
+                            "--data-dir a directory of its own, or run: chmod 700 {}",
+                            data_dir, data_dir));
+  }
+  if (::chmod(data_dir.c_str(), 0700) == 0) return {};
+  return fail(Code::unavailable,
+              fmt::format("cannot make {} private: {}", data_dir, std::strerror(errno)));
+}
+
 }  // namespace
 
 Result<DataLock> DataLock::take(const std::string& data_dir) {
-  std::error_code ec;
-  std::filesystem::create_directories(data_dir, ec);
-  if (ec) {
+  if (const Result<> made = make_private_directory(data_dir); !made) {
     return fail(Code::unavailable,
-                fmt::format("cannot create the data directory {}: {}", data_dir, ec.message()));
+                fmt::format("cannot create the data directory {}", made.error().message));
   }
-  if (::chmod(data_dir.c_str(), 0700) != 0) {
-    return fail(Code::unavailable,
-                fmt::format("cannot make {} private: {}", data_dir, std::strerror(errno)));
-  }
+  TRY_VOID(close_to_others(data_dir));
   const std::string path = data_dir + "/lock";
   const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (descriptor < 0) {

@@ -137,6 +137,8 @@ std::string demo_environment(const Config& config, const std::string& issuer_url
 }
 
 int demo(const DemoOptions& options) {
+  // Not used here, and no business of the steps either.
+  (void)cli::take_environment();
   const Result<int> status = options.check ? check_demo(options) : serve_demo(options);
   return status ? *status : cli::complain(status.error());
 }

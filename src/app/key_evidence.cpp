@@ -2,47 +2,206 @@
 #include "app/key_evidence.h"
 
 #include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/log.h"
 
 namespace kubiya::app {
 namespace {
 
 using store::KeyRow;
+using Recorded = KeyRow::Recorded;
 
-KeyRow::Recorded state_of(const KeyRow& row) {
-  return row.revoked_ms == 0 ? KeyRow::Recorded::made : KeyRow::Recorded::revoked;
+constexpr std::chrono::milliseconds kLookEvery{500};
+
+Recorded state_of(const KeyRow& row) {
+  return row.revoked_ms == 0 ? Recorded::made : Recorded::revoked;
 }
 
-void record(audit::Journal& journal, const KeyRow& row) {
-  const json::object fields{{"key", row.id},
-                            {"tenant", row.tenant},
-                            {"owner", row.owner},
-                            {"name", row.name},
-                            {"scopes", row.scopes}};
-  if (row.recorded < KeyRow::Recorded::made) journal.event("key_created", fields);
-  if (state_of(row) == KeyRow::Recorded::revoked) journal.event("key_revoked", fields);
+std::string time_of(std::int64_t ms) { return format_time(from_unix_ms(ms)); }
+
+// Keys are made and revoked by the command line only; beside a server, its user is not known.
+json::object fields_of(const KeyRow& row, std::optional<unsigned> user) {
+  json::object fields{{"key", row.id},        {"tenant", row.tenant},
+                      {"owner", row.owner},   {"name", row.name},
+                      {"scopes", row.scopes}, {"created", time_of(row.created_ms)},
+                      {"by", "command_line"}};
+  fields["expires"] = row.expires_ms == 0 ? "never" : time_of(row.expires_ms);
+  if (user) fields["user"] = *user;
+  return fields;
+}
+
+struct Event {
+  Recorded state;
+  std::string_view name;
+  json::object fields;
+};
+
+// What happened to the key beyond `known`, in its order.
+std::vector<Event> events_of(const KeyRow& row, Recorded known, std::optional<unsigned> user) {
+  std::vector<Event> events;
+  json::object fields = fields_of(row, user);
+  if (known < Recorded::made) events.push_back({Recorded::made, "key_created", fields});
+  if (known < Recorded::revoked && row.revoked_ms != 0) {
+    fields["revoked"] = time_of(row.revoked_ms);
+    events.push_back({Recorded::revoked, "key_revoked", std::move(fields)});
+  }
+  return events;
 }
 
 }  // namespace
 
-Result<AdmittedKeys> record_key_changes(store::Keys& keys, audit::Journal& journal) {
-  AdmittedKeys admitted{TRY(keys.all()), {}};
-  std::vector<KeyRow*> changed;
-  for (KeyRow& row : admitted.rows) {
-    if (row.recorded >= state_of(row)) continue;
-    record(journal, row);
-    changed.push_back(&row);
-  }
-  if (changed.empty()) return admitted;
-  admitted.recorded = journal.sync();
-  if (admitted.recorded) {
-    for (KeyRow* row : changed) {
-      row->recorded = state_of(*row);
-      keys.set_recorded(row->id, row->recorded);
+Result<> record_key_changes(store::Database& database, audit::Journal& journal, unsigned user,
+                            std::chrono::milliseconds patience) {
+  struct Waiting {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::size_t owed = 0;
+    Result<> result;
+  };
+  const auto waiting = std::make_shared<Waiting>();
+  store::Keys keys(database);
+  std::vector<KeyRow> rows = TRY(keys.all());
+  std::erase_if(rows, [](const KeyRow& row) { return row.recorded >= state_of(row); });
+  for (const KeyRow& row : rows) {
+    for (const Event& event : events_of(row, row.recorded, user)) {
+      {
+        const std::lock_guard lock(waiting->mutex);
+        ++waiting->owed;
+      }
+      journal.durable_event(event.name, event.fields, [waiting](Result<> recorded) {
+        const std::lock_guard lock(waiting->mutex);
+        --waiting->owed;
+        if (!recorded) waiting->result = std::move(recorded);
+        waiting->changed.notify_all();
+      });
     }
   }
-  std::erase_if(admitted.rows,
-                [](const KeyRow& row) { return row.recorded == KeyRow::Recorded::nothing; });
-  return admitted;
+  std::unique_lock lock(waiting->mutex);
+  if (!waiting->changed.wait_for(lock, patience, [&] { return waiting->owed == 0; })) {
+    return fail(Code::unavailable, "the audit journal does not take the record of the key");
+  }
+  TRY_VOID(waiting->result);
+  for (const KeyRow& row : rows) keys.set_recorded(row.id, state_of(row));
+  return {};
+}
+
+KeyWatch::KeyWatch(store::Database& database, audit::Journal& journal, identity::KeyBook& book)
+    : database_(database), keys_(database), journal_(journal), book_(book) {}
+
+KeyWatch::~KeyWatch() {
+  {
+    const std::lock_guard lock(answers_->mutex);
+    answers_->stopping = true;
+    answers_->changed.notify_all();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void KeyWatch::start() {
+  thread_ = std::thread([this] { run(); });
+}
+
+void KeyWatch::run() {
+  for (;;) {
+    {
+      std::unique_lock lock(answers_->mutex);
+      answers_->changed.wait_for(lock, kLookEvery,
+                                 [&] { return answers_->stopping || !answers_->told.empty(); });
+      if (answers_->stopping) return;
+    }
+    // A library may throw (bad_alloc); revocations must be noticed all the same, later.
+    try {
+      report(look());
+    } catch (const std::exception& e) {
+      report(fail(Code::internal, "an exception", e.what()));
+    }
+  }
+}
+
+void KeyWatch::report(const Result<>& looked) {
+  if (!looked && !failing_) {
+    log::error("the API keys cannot be read; those known stay in use, revocations wait",
+               {{"reason", looked.error().message}, {"detail", looked.error().detail}});
+  }
+  if (looked && failing_) log::info("the API keys are read again");
+  failing_ = !looked;
+}
+
+Result<> KeyWatch::look() {
+  take_answers();
+  // Asked before the rows are read: what is committed in between is noticed by the next look.
+  const std::int64_t version = database_.data_version();
+  stale_ = stale_ || version != seen_version_;
+  if (!stale_) return {};
+  std::vector<KeyRow> rows = TRY(keys_.all());
+  for (const KeyRow& row : rows) hand_in(row);
+  std::erase_if(rows, [&](const KeyRow& row) {
+    const auto known = progress_.find(row.id);
+    return row.recorded == Recorded::nothing &&
+           (known == progress_.end() || known->second.recorded == Recorded::nothing);
+  });
+  book_.replace(std::move(rows));
+  seen_version_ = version;
+  stale_ = false;
+  return {};
+}
+
+void KeyWatch::take_answers() {
+  std::vector<Told> told;
+  {
+    const std::lock_guard lock(answers_->mutex);
+    told.swap(answers_->told);
+  }
+  for (const Told& answer : told) {
+    if (!answer.result) {
+      // Only a journal at its end says so; the next start records the change.
+      log::error("a change of an API key could not be recorded",
+                 {{"key", answer.key}, {"detail", answer.result.error().detail}});
+      continue;
+    }
+    Progress& progress = progress_[answer.key];
+    progress.recorded = std::max(progress.recorded, answer.state);
+    keys_.set_recorded(answer.key, answer.state);
+    stale_ = true;
+  }
+}
+
+void KeyWatch::hand_in(const KeyRow& row) {
+  const auto known = progress_.find(row.id);
+  const Recorded done = std::max(
+      row.recorded, known == progress_.end() ? Recorded::nothing : known->second.handed_in);
+  if (done >= state_of(row)) {
+    // Nothing more can happen to a revoked key whose row says all there is.
+    if (known != progress_.end() && row.recorded == Recorded::revoked) progress_.erase(known);
+    return;
+  }
+  progress_[row.id].handed_in = state_of(row);
+  for (const Event& event : events_of(row, done, std::nullopt)) {
+    {
+      const std::lock_guard lock(answers_->mutex);
+      ++answers_->owed;
+    }
+    journal_.durable_event(
+        event.name, event.fields,
+        [answers = answers_, key = row.id, state = event.state](Result<> recorded) {
+          const std::lock_guard lock(answers->mutex);
+          --answers->owed;
+          answers->told.push_back({key, state, std::move(recorded)});
+          answers->changed.notify_all();
+        });
+  }
+}
+
+Result<> KeyWatch::settle(std::chrono::milliseconds patience) {
+  TRY_VOID(look());
+  {
+    std::unique_lock lock(answers_->mutex);
+    answers_->changed.wait_for(lock, patience, [&] { return answers_->owed == 0; });
+  }
+  return look();
 }
 
 }  // namespace kubiya::app

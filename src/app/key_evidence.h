@@ -1,24 +1,88 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The making and the revocation of an API key are in the audit journal before the key counts.
-// Whoever holds the journal writes the records: the server for keys that the command line made
-// beside it, else the command line itself.
+// The making of an API key is in the audit journal before the key counts; its revocation counts
+// at once and is recorded too. Whoever holds the journal writes the records: the server for keys
+// that the command line made beside it, else the command line itself.
 #pragma once
 
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <unordered_map>
 #include <vector>
 
 #include "audit/journal.h"
 #include "base/result.h"
+#include "identity/api_key.h"
 #include "store/store.h"
 
 namespace kubiya::app {
 
-struct AdmittedKeys {
-  std::vector<store::KeyRow> rows;  // those whose making is on record; a revoked one stays revoked
-  Result<> recorded;                // what kept the others out
-};
+inline constexpr std::chrono::milliseconds kEvidencePatience{8'000};
 
-// Records what is not on record yet and waits for the disk. A crash in between repeats a record.
-Result<AdmittedKeys> record_key_changes(store::Keys& keys, audit::Journal& journal);
+// For the command line, where no server runs: records what is not on record yet and waits for
+// the disk, `patience` at most. `user` is the system's user who acts. A crash in between repeats
+// a record.
+Result<> record_key_changes(store::Database& database, audit::Journal& journal, unsigned user,
+                            std::chrono::milliseconds patience = kEvidencePatience);
+
+// For a server: holds the book to what the database says. Has a thread of its own, so that a
+// revocation waits neither for the audit disk nor for busy workers. All references outlive it.
+class KeyWatch {
+ public:
+  KeyWatch(store::Database& database, audit::Journal& journal, identity::KeyBook& book);
+  ~KeyWatch();
+  KeyWatch(const KeyWatch&) = delete;
+  KeyWatch& operator=(const KeyWatch&) = delete;
+
+  // Looks twice a second from now on. Before that, only the caller's thread looks.
+  void start();
+  // One look: hands the journal each change that is not on record, once, and fills the book. Blocks
+  // on the database only. After an error the next look tries again.
+  Result<> look();
+  // Looks, waits until what was handed in is on record, `patience` at most, and looks again.
+  Result<> settle(std::chrono::milliseconds patience = kEvidencePatience);
+
+ private:
+  using Recorded = store::KeyRow::Recorded;
+  struct Progress {
+    Recorded handed_in = Recorded::nothing;
+    Recorded recorded = Recorded::nothing;
+  };
+  struct Told {
+    std::string key;
+    Recorded state = Recorded::nothing;
+    Result<> result;
+  };
+  // Outlives the watch as long as the journal owes an answer.
+  struct Answers {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::vector<Told> told;
+    std::size_t owed = 0;
+    bool stopping = false;
+  };
+
+  void run();
+  void take_answers();
+  void hand_in(const store::KeyRow& row);
+  void report(const Result<>& looked);
+
+  store::Database& database_;
+  store::Keys keys_;
+  audit::Journal& journal_;
+  identity::KeyBook& book_;
+  std::shared_ptr<Answers> answers_ = std::make_shared<Answers>();
+  std::unordered_map<std::string, Progress> progress_;  // of keys changed since the start
+  std::optional<std::int64_t> seen_version_;            // of the database, when it was last read
+  bool stale_ = true;
+  bool failing_ = false;
+  std::thread thread_;
+};
 
 }  // namespace kubiya::app

@@ -10,6 +10,7 @@
 #include <CLI/CLI.hpp>
 
 #include "app/cli.h"
+#include "app/cli_usage.h"
 #include "app/demo.h"
 
 namespace kubiya::app {
@@ -26,7 +27,8 @@ void add_config_file(CLI::App& command, cli::Installation& where) {
 // A list takes every word up to the next flag, and a flag in the place of its first word is one
 // that the list was meant to stop at.
 std::string no_flag(const std::string& word) {
-  return word.starts_with('-') ? word + " stands where a value belongs" : std::string();
+  if (!word.starts_with('-')) return {};
+  return word.substr(0, word.find('=')) + " stands where a value belongs";
 }
 
 // --config and every flag of `serve`, from the one table.
@@ -47,14 +49,16 @@ void add_configuration(CLI::App& command, cli::Installation& where) {
               flag.description)
           ->expected(1, -1)
           ->check(no_flag, "")
-          ->type_name("NAME...");
+          ->default_str(flag.standard)
+          ->type_name(flag.value);
     } else {
       command
           .add_option_function<std::string>(
               flag.flag,
               [&where, key](const std::string& value) { where.flags.emplace_back(key, value); },
               flag.description)
-          ->type_name("VALUE");
+          ->default_str(flag.standard)
+          ->type_name(flag.value);
     }
   }
 }
@@ -81,7 +85,7 @@ void add_serve(CLI::App& app, Chosen& chosen) {
       "    --required-scopes read write execute --public-url https://mcp.example.com \\\n"
       "    --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem\n"
       "  KUBIYA_AUTH_SERVER=https://your-auth-server.com kubiya-mcp serve\n"
-      "SIGHUP reads the TLS files again; SIGTERM drains and stops.");
+      "SIGHUP reads the TLS files again; SIGTERM drains and stops, a second one ends at once.");
   command->callback([&chosen] { chosen = [] { return cli::run_serve(where); }; });
 }
 
@@ -280,7 +284,9 @@ int run_command_line(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? cli::kDone : cli::kUsage;
+    if (error.get_exit_code() == 0) return app.exit(error);
+    std::fprintf(stderr, "%s\n", cli::usage_error(app, error).c_str());
+    return cli::kUsage;
   }
   return chosen();
 }

@@ -154,20 +154,23 @@ class RealFiles final : public Files {
     }
   }
 
+  Result<std::uint64_t> size(const std::string& path) override {
+    struct stat facts{};
+    if (::stat(path.c_str(), &facts) == 0) return static_cast<std::uint64_t>(facts.st_size);
+    const Code code = errno == ENOENT ? Code::not_found : Code::unavailable;
+    return io_error(code, "inspect a file", path, errno);
+  }
+
   Result<std::unique_ptr<AppendFile>> open_append(const std::string& path) override {
-    Descriptor fd = open_file(path, O_WRONLY | O_APPEND);
-    if (!fd.valid() && errno == ENOENT) {
-      Descriptor created = open_file(path, O_WRONLY | O_APPEND | O_CREAT | O_EXCL, 0640);
-      if (!created.valid()) return io_error(Code::unavailable, "create a file", path, errno);
-      TRY_VOID(sync_parent(path));
-      return std::make_unique<RealAppendFile>(std::move(created), path, 0);
-    }
+    Descriptor fd = open_file(path, O_WRONLY | O_APPEND | O_CREAT, 0640);
     if (!fd.valid()) return io_error(Code::unavailable, "open a file", path, errno);
     struct stat facts{};
     if (::fstat(fd.get(), &facts) != 0) {
       return io_error(Code::unavailable, "inspect a file", path, errno);
     }
     const auto size = static_cast<std::uint64_t>(facts.st_size);
+    // Not only when it was made now: an earlier attempt may have failed between the two.
+    if (size == 0) TRY_VOID(sync_parent(path));
     return std::make_unique<RealAppendFile>(std::move(fd), path, size);
   }
 

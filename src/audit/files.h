@@ -42,7 +42,10 @@ class Files {
   virtual Result<std::vector<std::string>> list(const std::string& directory) = 0;  // names
   // From byte `offset` to the end. Code::not_found when there is no such file.
   virtual Result<std::string> read(const std::string& path, std::uint64_t offset = 0) = 0;
-  // Created (and its directory synced) when absent.
+  // In bytes. Code::not_found when there is no such file.
+  virtual Result<std::uint64_t> size(const std::string& path) = 0;
+  // Created when absent. An empty file's directory is synced, so that what is written next cannot
+  // vanish with the name.
   virtual Result<std::unique_ptr<AppendFile>> open_append(const std::string& path) = 0;
   // Through a temporary file and a rename: readers see the old content or the new.
   virtual Result<> replace(const std::string& path, std::string_view bytes, Durability durability,

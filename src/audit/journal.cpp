@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::size_t kHandOverBytes = 64 * 1024;
 constexpr std::size_t kMaxWaiters = 20'000;
+constexpr std::chrono::milliseconds kNoteDelay{200};
 
 std::uint64_t microseconds(Mono from, Mono to) {
   const auto spent = std::chrono::duration_cast<std::chrono::microseconds>(to - from).count();
@@ -209,34 +210,54 @@ void JournalImpl::run_finished(const RunEnd& end, Recorded recorded) {
   record_and_tell(record_body(record), std::move(recorded));
 }
 
-void JournalImpl::event(std::string_view name, const json::object& fields) {
+std::string JournalImpl::event_body(std::string_view name, const json::object& fields) const {
   Record record = start_record("event");
   record.event = name;
   if (!fields.empty()) record.fields = event_fields(fields);
-  hand_over(record_body(record) + "\n");
+  return record_body(record) + "\n";
 }
 
-void JournalImpl::flush_loop(int loop) {
+void JournalImpl::event(std::string_view name, const json::object& fields) {
+  hand_over(event_body(name, fields));
+}
+
+void JournalImpl::durable_event(std::string_view name, const json::object& fields,
+                                Recorded recorded) {
+  Note note{event_body(name, fields), std::move(recorded)};
+  const std::lock_guard lock(mutex_);
+  keep_note(std::move(note), Steady::now());
+  work_.notify_one();
+}
+
+void JournalImpl::flush_loop(int loop) { flush(loop, false); }
+
+void JournalImpl::flush(int loop, bool everything) {
   std::string bodies;
   with_notes(loop, [&](LoopNotes& notes) {
-    notes.settle(clock_.wall());
+    everything ? notes.settle(clock_.wall()) : notes.settle_if_due(clock_.wall());
     bodies = notes.take();
   });
   if (!bodies.empty()) hand_over(std::move(bodies));
 }
 
 void JournalImpl::hand_over(std::string bodies) {
+  Note note{std::move(bodies), {}};
   const std::lock_guard lock(mutex_);
-  if (dead_ || note_bytes_ + bodies.size() > kMaxNoteBytes) {
-    lost_notes_ += static_cast<std::uint64_t>(std::count(bodies.begin(), bodies.end(), '\n'));
-    return;
-  }
-  note_bytes_ += bodies.size();
-  if (notes_.empty()) {
-    first_note_ = Steady::now();
-    work_.notify_one();
-  }
-  notes_.push_back(std::move(bodies));
+  if (!has_room(note)) return;
+  if (notes_.empty()) work_.notify_one();
+  keep_note(std::move(note), Steady::now() + kNoteDelay);
+}
+
+bool JournalImpl::has_room(const Note& note) {
+  if (!dead_ && note_bytes_ + note.bodies.size() <= kMaxNoteBytes) return true;
+  lost_notes_ += lines_in(note.bodies);
+  return false;
+}
+
+void JournalImpl::keep_note(Note note, Steady::time_point due) {
+  notes_due_ = notes_.empty() ? due : std::min(notes_due_, due);
+  note_bytes_ += note.bodies.size();
+  notes_.push_back(std::move(note));
 }
 
 Result<> JournalImpl::sync() {

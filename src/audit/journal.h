@@ -7,7 +7,9 @@
 // A mutating operation runs only with a DurableTicket, which exists only once its
 // intent is on disk. Reads get a Ticket at once. When the disk refuses, begin()
 // fails with Code::unavailable and nothing happens; after a failed sync the journal
-// stays closed for mutations until restart (an fsync error is never retried).
+// stays closed for mutations until restart (an fsync error is never retried). It also refuses
+// them while the oldest unsigned record waits for its checkpoint longer than ten times
+// `checkpoint_every`: whoever cuts off unsigned records leaves no trace.
 #pragma once
 
 #include <chrono>
@@ -137,11 +139,20 @@ class Journal {
   virtual void run_finished(const RunEnd& end, Recorded recorded) = 0;
   // Free-form events of the server itself: started, recovered, stopping, key_created ….
   virtual void event(std::string_view name, const json::object& fields) = 0;
-  // Called by each loop's sweep about once a second: hands over coalesced reads.
+  // The same for one that something waits for: it is never dropped, and `recorded` runs on the
+  // journal's thread once it is on disk, however long the disk refuses. An error means that the
+  // journal ended first. Any thread; does not block.
+  virtual void durable_event(std::string_view name, const json::object& fields,
+                             Recorded recorded) = 0;
+  // Called by each loop's sweep a few times a second: hands over what it noted, and what it counted
+  // once a second.
   virtual void flush_loop(int loop) = 0;
   // Waits until everything handed in is on disk and a checkpoint covers it.
   virtual Result<> sync() = 0;
   virtual bool healthy() const = 0;
+  // What is wrong, for operators and without paths; empty when nothing is. A journal that fails to
+  // sign is healthy until it refuses mutations, and has a problem before. Any thread.
+  virtual std::string problem() const = 0;
   virtual std::uint64_t size() const = 0;  // records
 };
 

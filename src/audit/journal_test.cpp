@@ -1,52 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "audit/journal.h"
 
-#include <gtest/gtest.h>
-
-#include "audit/journal_impl.h"
-#include "audit/layout.h"
-#include "audit/reader.h"
-#include "audit/test_support.h"
-#include "audit/verify.h"
+#include "audit/journal_fixture.h"
 
 namespace kubiya::audit {
 namespace {
-
-JournalOptions options(const TemporaryDirectory& directory) {
-  JournalOptions o;
-  o.directory = directory.path();
-  o.begin_timeout = std::chrono::milliseconds(2'000);
-  return o;
-}
-
-std::unique_ptr<Journal> open_on(const JournalOptions& o, const Clock& clock, Files& files) {
-  auto journal = JournalImpl::open(o, clock, files);
-  EXPECT_TRUE(journal) << journal.error().message << " " << journal.error().detail;
-  return journal ? std::move(*journal) : nullptr;
-}
-
-std::vector<Record> records_of(const TemporaryDirectory& directory, std::string kind = {}) {
-  RecordFilter filter;
-  filter.limit = 1'000'000;
-  auto all = list(directory.path(), filter);
-  EXPECT_TRUE(all) << all.error().message;
-  if (!all) return {};
-  if (!kind.empty()) std::erase_if(*all, [&](const Record& r) { return r.kind != kind; });
-  return std::move(*all);
-}
-
-VerifyReport verified(const TemporaryDirectory& directory) {
-  auto report = verify_directory(directory.path(), read_all(public_key_path(directory.path())));
-  EXPECT_TRUE(report) << report.error().message;
-  return report ? std::move(*report) : VerifyReport{};
-}
-
-class JournalTest : public testing::Test {
- protected:
-  TemporaryDirectory directory_;
-  FakeClock clock_;
-  FaultyFiles files_;
-};
 
 TEST_F(JournalTest, RecordsTheIntentBeforeItAnswersAndTheOutcomeAfter) {
   const auto journal = open_on(options(directory_), clock_, files_);
@@ -141,6 +99,7 @@ TEST_F(JournalTest, CountsExactlyWhatItDoesNotWriteOneByOne) {
     call.status = 401;
     journal->refused(call, 0);
   }
+  clock_.advance(1'000);
   journal->flush_loop(0);
   ASSERT_TRUE(journal->sync());
   std::map<std::string, std::uint64_t> by_subject;
@@ -161,156 +120,25 @@ TEST_F(JournalTest, CountsExactlyWhatItDoesNotWriteOneByOne) {
   EXPECT_LT(lines, 100u);
 }
 
-TEST_F(JournalTest, RefusesMutationsWhileTheDiskIsFullAndRecoversByItself) {
-  const auto journal = open_on(options(directory_), clock_, files_);
-  ASSERT_TRUE(begin_and_wait(*journal, "before"));
-  files_.full = true;
-  const auto refused = begin_and_wait(*journal, "during");
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, Code::unavailable);
-  EXPECT_FALSE(journal->healthy());
-  journal->event("kept_for_later", {});
-  files_.full = false;
-  for (int i = 0; i < 5'000 && !journal->healthy(); ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  EXPECT_TRUE(journal->healthy());
-  ASSERT_TRUE(begin_and_wait(*journal, "after"));
-  ASSERT_TRUE(journal->sync());
-  const auto report = verified(directory_);
-  EXPECT_TRUE(report.ok()) << report.fault->what;
-  std::vector<std::string> intents;
-  for (const Record& r : records_of(directory_, "intent")) intents.push_back(r.request_id);
-  EXPECT_EQ(intents, (std::vector<std::string>{"before", "after"}));
-  std::vector<std::string> events;
-  for (const Record& r : records_of(directory_, "event")) events.push_back(r.event);
-  EXPECT_NE(std::find(events.begin(), events.end(), "kept_for_later"), events.end());
-  EXPECT_NE(std::find(events.begin(), events.end(), "journal_resumed"), events.end());
-}
-
-TEST_F(JournalTest, NeverTrustsASyncAfterAFailedOne) {
+TEST_F(JournalTest, SettlesCountsOnceASecond) {
   auto o = options(directory_);
-  {
-    const auto journal = open_on(o, clock_, files_);
-    ASSERT_TRUE(begin_and_wait(*journal, "before"));
-    files_.sync_fails = true;
-    EXPECT_FALSE(begin_and_wait(*journal, "during"));
-    EXPECT_FALSE(begin_and_wait(*journal, "after"));
-    EXPECT_FALSE(journal->healthy());
-    EXPECT_FALSE(journal->sync());
-  }
-  const auto journal = open_on(o, clock_, real_files());
-  EXPECT_TRUE(journal->healthy());
-  EXPECT_TRUE(begin_and_wait(*journal, "restarted"));
-}
-
-TEST_F(JournalTest, AnswersInTimeWhileTheDiskHangs) {
-  auto o = options(directory_);
-  o.begin_timeout = std::chrono::milliseconds(50);
+  o.detailed_per_second = 0;
   const auto journal = open_on(o, clock_, files_);
-  files_.hang = true;
-  const auto refused = begin_and_wait(*journal, "hung");
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, Code::unavailable);
-  EXPECT_FALSE(journal->healthy());
-  files_.hang = false;
-  ASSERT_TRUE(journal->sync());
-  // The intent got to the disk after all; the journal says that nothing came of it.
-  std::string late;
-  for (int i = 0; i < 100 && late.empty(); ++i) {
-    ASSERT_TRUE(journal->sync());
-    for (const Record& r : records_of(directory_, "outcome")) late = r.reason;
-  }
-  EXPECT_EQ(late, "intent_late");
-  EXPECT_TRUE(begin_and_wait(*journal, "later"));
-}
-
-TEST_F(JournalTest, LosesNothingAcknowledgedWhereverItCrashes) {
-  for (const bool power_loss : {false, true}) {
-    int crashes = 0;
-    for (int at = 0; at < 200; ++at) {
-      SCOPED_TRACE(at);
-      TemporaryDirectory directory;
-      auto o = options(directory);
-      o.segment_bytes = 1'500;
-      FaultyFiles files;
-      files.operations_left = at;
-      files.lose_unsynced = power_loss;
-      std::vector<std::string> acknowledged;
-      if (auto journal = JournalImpl::open(o, clock_, files)) {
-        for (int i = 0; i < 6; ++i) {
-          const auto id = std::to_string(i);
-          if (begin_and_wait(**journal, id)) acknowledged.push_back(id);
-        }
-        (void)(*journal)->sync();
-      }
-      crashes += files.crashed() ? 1 : 0;
-      {
-        const auto journal = open_on(o, clock_, real_files());
-        ASSERT_TRUE(journal);
-        ASSERT_TRUE(begin_and_wait(*journal, "again"));
-      }
-      const auto report = verified(directory);
-      ASSERT_TRUE(report.ok()) << report.fault->what;
-      std::vector<std::string> found;
-      for (const Record& r : records_of(directory, "intent")) found.push_back(r.request_id);
-      for (const auto& id : acknowledged) {
-        EXPECT_EQ(std::count(found.begin(), found.end(), id), 1) << id;
-      }
-      if (!files.crashed()) break;
-    }
-    EXPECT_GT(crashes, 15);
-  }
-}
-
-TEST_F(JournalTest, CutsATornTailAndSaysSo) {
-  {
-    const auto journal = open_on(options(directory_), clock_, files_);
-  }
-  const std::string segment = segment_path(directory_.path(), 1);
-  const std::string whole = read_all(segment);
-  write_all(segment, whole + "{\"v\":1,\"seq\":1,\"ba");
-  {
-    const auto journal = open_on(options(directory_), clock_, files_);
-  }
-  EXPECT_TRUE(read_all(segment).starts_with(whole));
-  const auto recovered = records_of(directory_, "recovered");
-  ASSERT_EQ(recovered.size(), 1u);
-  EXPECT_NE(recovered[0].fields.find("\"bytes\":18"), std::string::npos) << recovered[0].fields;
-  EXPECT_TRUE(verified(directory_).ok());
-}
-
-TEST_F(JournalTest, RefusesToOpenADamagedOrShortenedJournal) {
-  {
-    const auto journal = open_on(options(directory_), clock_, files_);
-    for (int i = 0; i < 5; ++i) ASSERT_TRUE(begin_and_wait(*journal, std::to_string(i)));
-  }
-  const std::string segment = segment_path(directory_.path(), 1);
-  const std::string good = read_all(segment);
-  const auto refusal = [&](const std::string& bytes) {
-    write_all(segment, bytes);
-    std::filesystem::remove(state_path(directory_.path()));
-    const auto journal = JournalImpl::open(options(directory_), clock_, files_);
-    EXPECT_EQ(read_all(segment), bytes);
-    return journal ? std::string("opened")
-                   : std::string(to_string(journal.error().code)) + ": " + journal.error().message;
+  const auto read = permit(kList);
+  const auto counted = [&] {
+    journal->flush_loop(0);
+    EXPECT_TRUE(journal->sync());
+    std::vector<std::uint64_t> counts;
+    for (const Record& r : records_of(directory_, "read")) counts.push_back(r.count.value_or(1));
+    return counts;
   };
-  EXPECT_TRUE(refusal(good.substr(0, good.size() / 2)).starts_with("corrupt: audit record"));
-  std::string flipped = good;
-  flipped[good.find("\"request_id\":\"2\"") + 14] = '7';
-  EXPECT_TRUE(refusal(flipped).starts_with("corrupt: audit record"));
-  EXPECT_TRUE(refusal("").starts_with("corrupt: audit record 0 is missing"));
-  write_all(segment, good);
-  EXPECT_TRUE(JournalImpl::open(options(directory_), clock_, files_));
-  std::filesystem::remove(directory_.file("audit.key"));
-  EXPECT_FALSE(JournalImpl::open(options(directory_), clock_, files_));
-}
-
-TEST_F(JournalTest, IsOpenOnlyOnce) {
-  const auto journal = open_on(options(directory_), clock_, files_);
-  const auto second = JournalImpl::open(options(directory_), clock_, files_);
-  ASSERT_FALSE(second);
-  EXPECT_EQ(second.error().code, Code::conflict);
+  for (int i = 0; i < 3; ++i) {
+    journal->finish(journal->note(read, {}, 0), {Code::internal, true, "done", {}, {}}, 0);
+    EXPECT_TRUE(counted().empty());
+    clock_.advance(250);
+  }
+  clock_.advance(250);
+  EXPECT_EQ(counted(), std::vector<std::uint64_t>{3});
 }
 
 TEST_F(JournalTest, OrdersBySequenceWhenTheClockGoesBack) {
@@ -345,17 +173,6 @@ TEST_F(JournalTest, HoldsNoSecretInAnyFile) {
     EXPECT_EQ(std::filesystem::status(directory_.file(name)).permissions(),
               perms::owner_read | perms::owner_write);
   }
-}
-
-TEST_F(JournalTest, ReadsOnlyTheTailWhenItOpens) {
-  {
-    const auto journal = open_on(options(directory_), clock_, files_);
-    for (int i = 0; i < 20; ++i) ASSERT_TRUE(begin_and_wait(*journal, std::to_string(i)));
-  }
-  const auto opened = open_log(files_, directory_.path(), "kubiya-mcp", 1 << 20);
-  ASSERT_TRUE(opened) << opened.error().message;
-  EXPECT_EQ(opened->reread, 0u);
-  EXPECT_EQ(opened->writer->size(), 21u);
 }
 
 }  // namespace

@@ -9,9 +9,9 @@
 namespace kubiya::audit {
 namespace {
 
-constexpr std::chrono::milliseconds kNoteDelay{200};
 constexpr std::chrono::milliseconds kRetryAfter{500};
 constexpr std::chrono::seconds kSweep{1};
+constexpr int kUnsignedPatience = 10;  // times checkpoint_every
 
 void append_lines(std::vector<std::string_view>& out, std::string_view text) {
   while (!text.empty()) {
@@ -21,24 +21,44 @@ void append_lines(std::vector<std::string_view>& out, std::string_view text) {
   }
 }
 
-// What opening has to say before anyone else does.
-Result<> record_opening(LogWriter& writer, const TornTail& torn, const Clock& clock) {
+std::string body_of_event(const Clock& clock, std::string_view name, const json::object& fields) {
   Record record;
   record.time = format_time(clock.wall());
-  if (torn.bytes > 0) {
-    record.kind = "recovered";
-    record.fields = event_fields({{"bytes", torn.bytes},
-                                  {"offset", torn.offset},
-                                  {"segment", torn.segment},
-                                  {"sha256", torn.sha256}});
-  } else if (writer.size() == 0) {
-    record.kind = "event";
-    record.event = "journal_created";
-  } else {
-    return {};
+  record.kind = "event";
+  record.event = name;
+  if (!fields.empty()) record.fields = event_fields(fields);
+  return record_body(record);
+}
+
+std::string body_of_recovery(const Clock& clock, const TornTail& torn) {
+  Record record;
+  record.time = format_time(clock.wall());
+  record.kind = "recovered";
+  record.fields = event_fields({{"bytes", torn.bytes},
+                                {"offset", torn.offset},
+                                {"segment", torn.segment},
+                                {"sha256", torn.sha256}});
+  return record_body(record);
+}
+
+// What opening has to say before anyone else does, and before it is signed.
+Result<> record_opening(LogWriter& writer, const TornTail& torn, const Clock& clock) {
+  std::vector<std::string> bodies;
+  if (writer.size() == 0) bodies.push_back(body_of_event(clock, "journal_created", {}));
+  // No signature says that these records are those that were written.
+  if (const std::uint64_t adopted = writer.unsigned_records(); adopted > 0) {
+    const std::uint64_t first = writer.size() - adopted;
+    bodies.push_back(
+        body_of_event(clock, "tail_adopted", {{"records", adopted}, {"first", first}}));
+    log::warn("audit records behind the last checkpoint were adopted",
+              {{"records", adopted}, {"first", first}});
   }
-  const std::string body = record_body(record);
-  TRY_VOID(writer.append({body}));
+  if (torn.bytes > 0) {
+    bodies.push_back(body_of_recovery(clock, torn));
+    log::warn("an unfinished write was cut off the audit journal", {{"bytes", torn.bytes}});
+  }
+  if (bodies.empty()) return {};
+  TRY_VOID(writer.append({bodies.begin(), bodies.end()}));
   return writer.sign();
 }
 
@@ -59,6 +79,7 @@ JournalImpl::JournalImpl(JournalOptions options, const Clock& clock, Opened open
       digest_key_(std::move(opened.digest_key)),
       shared_(options_.detailed_per_second),
       signed_at_(Steady::now()),
+      unsigned_since_(Steady::now()),
       shared_drained_at_(Steady::now()),
       size_(writer_->size()) {
   for (int i = 0; i < options_.loops; ++i) {
@@ -69,7 +90,7 @@ JournalImpl::JournalImpl(JournalOptions options, const Clock& clock, Opened open
 }
 
 JournalImpl::~JournalImpl() {
-  for (std::size_t i = 0; i < loops_.size(); ++i) flush_loop(static_cast<int>(i));
+  for (std::size_t i = 0; i < loops_.size(); ++i) flush(static_cast<int>(i), true);
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -87,7 +108,7 @@ JournalImpl::~JournalImpl() {
 void JournalImpl::drain_shared(bool now) {
   if (!now && Steady::now() - shared_drained_at_ < kSweep) return;
   shared_drained_at_ = Steady::now();
-  flush_loop(-1);
+  flush(-1, now);
 }
 
 void JournalImpl::wait_for_work(std::unique_lock<std::mutex>& lock) {
@@ -98,7 +119,7 @@ void JournalImpl::wait_for_work(std::unique_lock<std::mutex>& lock) {
     if (refused_by_disk_ && !dead_) {
       wake = std::min(wake, retry_at_);
     } else if (!refused_by_disk_ && !notes_.empty()) {
-      wake = std::min(wake, first_note_ + kNoteDelay);
+      wake = std::min(wake, notes_due_);
     }
     if (!writer_->is_signed() && !writer_->dead()) {
       wake = std::min(wake, signed_at_ + options_.checkpoint_every);
@@ -114,17 +135,20 @@ JournalImpl::Batch JournalImpl::take_batch() {
   batch.waiters.swap(waiters_);
   batch.notes.swap(notes_);
   note_bytes_ = 0;
+  if (overdue_) refuse_unsignable(batch);
   writing_ = batch.waiters;
-  if ((refused_by_disk_ || lost_notes_ > 0) && !writer_->dead()) batch.resumed = resumed_body();
+  const bool missed = refused_by_disk_ || lost_notes_ > 0 || refused_intents_ > 0;
+  if (missed && !overdue_ && !writer_->dead()) describe_losses(batch);
   return batch;
 }
 
-std::string JournalImpl::resumed_body() const {
+void JournalImpl::describe_losses(Batch& batch) const {
+  batch.lost = lost_notes_;
+  batch.refused = refused_intents_;
   Record record = start_record("event");
   record.event = "journal_resumed";
-  record.fields =
-      event_fields({{"lost_records", lost_notes_}, {"refused_intents", refused_intents_}});
-  return record_body(record);
+  record.fields = event_fields({{"lost_records", batch.lost}, {"refused_intents", batch.refused}});
+  batch.resumed = record_body(record);
 }
 
 void JournalImpl::write_loop() {
@@ -150,21 +174,36 @@ void JournalImpl::write_loop() {
       sync_result_ = written ? signed_now : written;
       synced_.notify_all();
     }
-    if (last && waiters_.empty()) return;
+    // What the last batch left behind, such as the end of an intent that came late, is written too.
+    if (last && waiters_.empty() && (notes_.empty() || !written)) return abandon(lock);
   }
 }
 
+// What happened already is recorded all the same.
+void JournalImpl::refuse_unsignable(Batch& batch) {
+  std::erase_if(batch.waiters, [&](const auto& waiter) {
+    if (waiter->kept) return false;
+    ++refused_intents_;
+    batch.unsignable.push_back(take_begun(*waiter));
+    return true;
+  });
+}
+
 Result<> JournalImpl::write_batch(Batch batch) {
+  for (Begun& begun : batch.unsignable) {
+    begun(fail(Code::unavailable, "the audit journal cannot be signed; nothing was done"));
+  }
   std::vector<std::string_view> bodies;
+  for (const Note& note : batch.notes) append_lines(bodies, note.bodies);
+  const std::size_t noted = bodies.size();
   for (const auto& waiter : batch.waiters) bodies.push_back(waiter->body);
-  for (const std::string& note : batch.notes) append_lines(bodies, note);
   if (!batch.resumed.empty()) bodies.push_back(batch.resumed);
   if (bodies.empty()) return {};
   const auto first = writer_->append(bodies);
   // The size is published before anyone can act on an answer.
   size_.store(writer_->size(), std::memory_order_relaxed);
   if (first) {
-    succeed(batch, *first);
+    succeed(batch, *first + noted);
     return {};
   }
   give_up(batch, first.error());
@@ -179,7 +218,9 @@ void JournalImpl::succeed(Batch& batch, std::uint64_t first) {
     writing_.clear();
     stalled_ = false;
     refused_by_disk_ = false;
-    if (!batch.resumed.empty()) lost_notes_ = refused_intents_ = 0;
+    // Both may have grown while the record that counts them was written.
+    lost_notes_ -= batch.lost;
+    refused_intents_ -= batch.refused;
     update_health();
     for (std::size_t i = 0; i < batch.waiters.size(); ++i) {
       Waiter& waiter = *batch.waiters[i];
@@ -196,11 +237,15 @@ void JournalImpl::succeed(Batch& batch, std::uint64_t first) {
     }
   }
   if (!late.empty()) hand_over(std::move(late));
+  for (Note& note : batch.notes) {
+    if (note.recorded) note.recorded({});
+  }
   for (auto& [begun, ticket] : answers) begun(std::move(ticket));
 }
 
 void JournalImpl::give_up(Batch& batch, const Error& error) {
   std::vector<Begun> answers;
+  std::vector<Recorded> ended;
   {
     const std::lock_guard lock(mutex_);
     if (!refused_by_disk_ && !dead_) {
@@ -214,56 +259,89 @@ void JournalImpl::give_up(Batch& batch, const Error& error) {
     dead_ = writer_->dead();
     update_health();
     for (const auto& waiter : batch.waiters) {
+      Begun begun = take_begun(*waiter);
       if (waiter->kept) {
-        batch.notes.push_front(std::move(waiter->body) + "\n");
-      } else {
-        ++refused_intents_;
+        batch.notes.push_back({std::move(waiter->body) + "\n", {}});
+      } else if (begun) {
+        ++refused_intents_;  // one that ran out of time was counted then
       }
-      if (Begun begun = take_begun(*waiter)) answers.push_back(std::move(begun));
+      if (begun) answers.push_back(std::move(begun));
     }
-    keep_notes(batch);
+    put_back(std::move(batch.notes), ended);
   }
+  for (Recorded& recorded : ended) recorded(fail(error));
   for (Begun& begun : answers) {
     begun(fail(Code::unavailable, "the audit journal cannot record this call; nothing was done",
                error.detail));
   }
 }
 
-void JournalImpl::keep_notes(Batch& batch) {
-  while (!batch.notes.empty()) {
-    std::string note = std::move(batch.notes.back());
-    batch.notes.pop_back();
-    keep_note(std::move(note));
+// In front of what came since. `ended` gets those who wait for a disk that will not come back.
+void JournalImpl::put_back(std::deque<Note> notes, std::vector<Recorded>& ended) {
+  for (auto note = notes.rbegin(); note != notes.rend(); ++note) {
+    const bool awaited = static_cast<bool>(note->recorded);
+    if (awaited && dead_) ended.push_back(std::move(note->recorded));
+    if ((!awaited || dead_) && !has_room(*note)) continue;
+    note_bytes_ += note->bodies.size();
+    notes_.push_front(std::move(*note));
   }
 }
 
-void JournalImpl::keep_note(std::string bodies) {
-  if (dead_ || note_bytes_ + bodies.size() > kMaxNoteBytes) {
-    lost_notes_ += static_cast<std::uint64_t>(std::count(bodies.begin(), bodies.end(), '\n'));
-    return;
+// The last act of the writing thread.
+void JournalImpl::abandon(std::unique_lock<std::mutex>& lock) {
+  const std::deque<Note> left = std::exchange(notes_, {});
+  std::uint64_t lost = lost_notes_;
+  for (const Note& note : left) lost += lines_in(note.bodies);
+  lock.unlock();
+  if (lost > 0) log::error("audit records were not written", {{"count", lost}});
+  for (const Note& note : left) {
+    if (note.recorded) note.recorded(fail(Code::unavailable, "the audit journal is closed"));
   }
-  note_bytes_ += bodies.size();
-  notes_.push_front(std::move(bodies));
 }
 
 Result<> JournalImpl::sign_if_due(bool now) {
   if (writer_->dead()) return fail(Code::unavailable, "the audit journal's disk failed");
-  if (writer_->is_signed()) return {};
-  const bool due = now || writer_->unsigned_records() >= options_.checkpoint_records ||
-                   Steady::now() - signed_at_ >= options_.checkpoint_every;
-  if (!due) return {};
-  signed_at_ = Steady::now();
-  auto result = writer_->sign();
-  if (!result && writer_->dead()) {
-    const std::lock_guard lock(mutex_);
-    dead_ = true;
-    update_health();
+  const auto time = Steady::now();
+  if (writer_->is_signed()) {
+    unsigned_since_ = time;
+    return {};
   }
+  // Many records do not hurry a disk that refuses.
+  const bool many = writer_->unsigned_records() >= options_.checkpoint_records && !signing_fails_;
+  if (!now && !many && time - signed_at_ < options_.checkpoint_every) return {};
+  signed_at_ = time;
+  auto result = writer_->sign();
+  note_signing(result);
   return result;
 }
 
+void JournalImpl::note_signing(const Result<>& result) {
+  const std::lock_guard lock(mutex_);
+  if (!result && !signing_fails_) {
+    log::error("the audit journal cannot sign checkpoints",
+               {{"reason", result.error().message}, {"detail", result.error().detail}});
+  }
+  if (result && signing_fails_) log::info("the audit journal signs checkpoints again");
+  const auto now = Steady::now();
+  if (result) unsigned_since_ = now;
+  signing_fails_ = !result;
+  overdue_ = !result && now - unsigned_since_ > kUnsignedPatience * options_.checkpoint_every;
+  dead_ = writer_->dead();
+  update_health();
+}
+
 void JournalImpl::update_health() {
-  healthy_.store(!dead_ && !refused_by_disk_ && !stalled_, std::memory_order_relaxed);
+  healthy_.store(!dead_ && !refused_by_disk_ && !stalled_ && !overdue_, std::memory_order_relaxed);
+}
+
+std::string JournalImpl::problem() const {
+  const std::lock_guard lock(mutex_);
+  if (dead_) return "a failed sync closed it; restart the server";
+  if (refused_by_disk_) return "the disk refuses to be written";
+  if (stalled_) return "the disk does not answer";
+  if (overdue_) return "checkpoints cannot be signed; mutations are refused";
+  if (signing_fails_) return "checkpoints cannot be signed";
+  return {};
 }
 
 void JournalImpl::watch_loop() {
@@ -289,18 +367,22 @@ void JournalImpl::watch_loop() {
 void JournalImpl::expire(std::unique_lock<std::mutex>& lock) {
   const auto now = Steady::now();
   std::vector<Begun> answers;
+  const auto answer = [&](Waiter& waiter) {
+    answers.push_back(take_begun(waiter));
+    if (!waiter.kept) ++refused_intents_;
+  };
   for (const auto& waiter : writing_) {
-    if (waiter->begun && waiter->deadline <= now) answers.push_back(take_begun(*waiter));
+    if (waiter->begun && waiter->deadline <= now) answer(*waiter);
   }
   // What was not taken for writing never will be.
   std::erase_if(waiters_, [&](const auto& waiter) {
     if (waiter->deadline > now) return false;
-    answers.push_back(take_begun(*waiter));
-    if (waiter->kept) keep_note(std::move(waiter->body) + "\n");
+    answer(*waiter);
+    Note note{std::move(waiter->body) + "\n", {}};
+    if (waiter->kept && has_room(note)) keep_note(std::move(note), now);
     return true;
   });
   stalled_ = true;
-  refused_intents_ += answers.size();
   update_health();
   lock.unlock();
   for (Begun& begun : answers) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <limits>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -43,17 +44,18 @@ std::string segment_path(const std::string& directory, unsigned number) {
 }
 
 Result<unsigned> count_segments(Files& files, const std::string& directory) {
-  unsigned count = 0;
-  for (const std::string& name : TRY(files.list(directory))) {  // sorted
-    const unsigned number = segment_number(name);
-    if (number == 0) continue;
-    if (number != count + 1) {
-      return fail(Code::corrupt,
-                  fmt::format("audit segment {}{:08}{} is missing", kPrefix, count + 1, kSuffix));
-    }
-    count = number;
+  std::set<unsigned> listed{0};
+  for (const std::string& name : TRY(files.list(directory))) listed.insert(segment_number(name));
+  const unsigned last = *listed.rbegin();  // of a name that is no segment's: 0
+  for (unsigned number = 1;; ++number) {
+    if (listed.contains(number)) continue;
+    const auto there = files.size(segment_path(directory, number));
+    if (there) continue;
+    if (there.error().code != Code::not_found) return fail(there.error());
+    if (number > last) return number - 1;
+    return fail(Code::corrupt,
+                fmt::format("audit segment {}{:08}{} is missing", kPrefix, number, kSuffix));
   }
-  return count;
 }
 
 History split_history(std::string_view text) {
@@ -71,6 +73,12 @@ History split_history(std::string_view text) {
     history.good_bytes = end;
     begin = end;
   }
+}
+
+std::size_t first_note(std::string_view piece) {
+  const std::size_t blank = piece.find("\n\n");
+  const std::size_t end = blank == std::string_view::npos ? blank : piece.find('\n', blank + 2);
+  return end == std::string_view::npos ? piece.size() : end + 1;
 }
 
 std::string state_text(const TreeState& state) {

@@ -21,7 +21,8 @@ inline std::string history_path(const std::string& d) { return d + "/checkpoints
 inline std::string state_path(const std::string& d) { return d + "/state"; }
 inline std::string public_key_path(const std::string& d) { return d + "/audit.pub"; }
 
-// How many segments there are. Code::corrupt, naming it, when one is missing in between.
+// How many segments there are. Code::corrupt, naming it, when one is missing in between. A listing
+// made while a server adds a segment may leave any out, so absence is asked for by name.
 Result<unsigned> count_segments(Files& files, const std::string& directory);
 
 // The notes of a checkpoints.log. A note cut off at the end is left out: `good_bytes`
@@ -31,6 +32,8 @@ struct History {
   std::uint64_t good_bytes = 0;
 };
 History split_history(std::string_view text);
+// Where the first note begins that is whole in a piece from the middle; its size when none does.
+std::size_t first_note(std::string_view piece);
 
 // Where the writer stood when it signed a checkpoint, so that opening need not read
 // every segment. Believed only as far as its own note vouches: a hint, never evidence.

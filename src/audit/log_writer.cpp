@@ -69,9 +69,8 @@ Result<std::uint64_t> LogWriter::append(const std::vector<std::string_view>& bod
   return first;
 }
 
-Result<> LogWriter::sign() {
-  if (dead_) return fail(Code::corrupt, "the audit journal is closed after a disk failure");
-  if (is_signed()) return {};
+// The history first: a note that anyone may have read must not be missing from it.
+Result<> LogWriter::append_note() {
   const Checkpoint checkpoint{signer_.verifier().name(), size(), state_.frontier.root()};
   std::string note = TRY(signer_.sign(checkpoint));
   if (history_ == nullptr) {
@@ -79,12 +78,20 @@ Result<> LogWriter::sign() {
     if (!file) return fail(noted(std::move(file).error()));
     history_ = std::move(*file);
   }
-  // The history first: a note that anyone may have read must not be missing from it.
   TRY_VOID(write_and_sync(*history_, note));
+  noted_ = std::move(note);
+  noted_size_ = size();
+  return {};
+}
+
+Result<> LogWriter::sign() {
+  if (dead_) return fail(Code::corrupt, "the audit journal is closed after a disk failure");
+  if (is_signed()) return {};
+  if (noted_.empty() || noted_size_ != size()) TRY_VOID(append_note());
   auto replaced =
-      files_.replace(checkpoint_path(directory_), note, Durability::synced, Privacy::shared);
+      files_.replace(checkpoint_path(directory_), noted_, Durability::synced, Privacy::shared);
   if (!replaced) return fail(noted(std::move(replaced).error()));
-  state_.note = std::move(note);
+  state_.note = std::exchange(noted_, {});
   signed_size_ = size();
   // Only saves the next start some reading, so its failure is not one.
   (void)files_.replace(state_path(directory_), state_text(state_), Durability::best_effort,

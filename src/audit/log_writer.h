@@ -45,6 +45,7 @@ class LogWriter {
  private:
   Result<> open_segment();
   Result<> write_and_sync(AppendFile& file, std::string_view bytes);
+  Result<> append_note();
   Error noted(Error error);
 
   Files& files_;
@@ -55,6 +56,8 @@ class LogWriter {
   std::uint64_t signed_size_;
   std::unique_ptr<AppendFile> segment_;
   std::unique_ptr<AppendFile> history_;
+  std::string noted_;             // the note in the history that `checkpoint` does not hold yet
+  std::uint64_t noted_size_ = 0;  // records it covers
   bool dead_ = false;
 };
 

@@ -8,6 +8,7 @@ namespace kubiya::audit {
 namespace {
 
 constexpr std::string_view kOthers = "*";
+constexpr std::chrono::seconds kSettleEvery{1};
 
 std::string_view to_text(CredentialKind kind) {
   switch (kind) {
@@ -108,10 +109,15 @@ void LoopNotes::count(const Call& call, Wall now) {
     slot->status = call.status;
     if (call.principal == nullptr) slot->peer = call.peer;
     slot->first = now;
-    ++used_;
+    if (used_++ == 0) counting_since_ = now;
   }
   ++slot->count;
   slot->last = now;
+}
+
+void LoopNotes::settle_if_due(Wall now) {
+  // A clock that was put back must not hold them for long.
+  if (now < counting_since_ || now - counting_since_ >= kSettleEvery) settle(now);
 }
 
 void LoopNotes::settle(Wall now) {

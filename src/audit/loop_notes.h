@@ -48,6 +48,8 @@ class LoopNotes {
 
   // Turns the counts into records in the buffer.
   void settle(Wall now);
+  // The same, a second after the first of them at the earliest.
+  void settle_if_due(Wall now);
   std::size_t buffered() const { return buffer_.size(); }
   // The bodies gathered, each followed by a newline.
   std::string take();
@@ -85,6 +87,7 @@ class LoopNotes {
   std::array<Bucket, 2> buckets_;
   std::array<Slot, kSlots> slots_;
   std::size_t used_ = 0;
+  Wall counting_since_{};
   std::string buffer_;
   std::unordered_set<std::string> names_;
   const std::string* last_name_ = nullptr;

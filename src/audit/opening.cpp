@@ -12,12 +12,27 @@
 namespace kubiya::audit {
 namespace {
 
+constexpr std::uint64_t kHistoryTail = 64 * 1024;
+
 // Empty when there is no such file.
 Result<std::optional<std::string>> read_if_present(Files& files, const std::string& path) {
   auto text = files.read(path);
   if (text) return std::optional<std::string>(std::move(*text));
   if (text.error().code == Code::not_found) return std::optional<std::string>();
   return fail(std::move(text).error());
+}
+
+Result<bool> exists(Files& files, const std::string& path) {
+  const auto size = files.size(path);
+  if (!size && size.error().code != Code::not_found) return fail(size.error());
+  return size.has_value();
+}
+
+Error checkpoints_gone(const std::string& directory) {
+  return {Code::corrupt,
+          "the audit journal was signed before, but its checkpoints are gone: restore them from a "
+          "backup, or move its directory away to begin another journal",
+          directory};
 }
 
 struct Keys {
@@ -57,19 +72,16 @@ Result<NoteSigner> signing_key(Files& files, const std::string& path, const std:
   return NoteSigner(origin, std::move(*key));
 }
 
+std::string public_key_text(const NoteSigner& signer) { return signer.verifier().text() + "\n"; }
+
 // `fresh`: no checkpoint was ever signed here, so missing keys may be made.
 Result<Keys> load_keys(Files& files, const std::string& directory, const std::string& origin,
                        bool fresh) {
   Secret digests = TRY(digest_key(files, directory + "/digest.key", fresh));
   NoteSigner signer = TRY(signing_key(files, directory + "/audit.key", origin, fresh));
-  const std::string expected = signer.verifier().text() + "\n";
   const auto stored = TRY(read_if_present(files, public_key_path(directory)));
-  if (stored && *stored != expected) {
+  if (stored && *stored != public_key_text(signer)) {
     return fail(Code::corrupt, "audit.pub does not belong to audit.key and this origin");
-  }
-  if (!stored) {
-    TRY_VOID(
-        files.replace(public_key_path(directory), expected, Durability::synced, Privacy::shared));
   }
   return Keys{std::move(signer), std::move(digests)};
 }
@@ -79,32 +91,45 @@ struct Latest {
   Checkpoint checkpoint;
 };
 
-Result<> consider(std::optional<Latest>& latest, std::string_view note,
-                  const NoteVerifier& verifier) {
-  const Checkpoint checkpoint = TRY(verifier.open(note));
-  if (!latest || checkpoint.size > latest->checkpoint.size) {
-    latest = Latest{std::string(note), checkpoint};
+// The last note of the history, empty when there is none yet. What a crash left behind it is cut
+// off. Only the end is read: the history grows by a note a second.
+Result<std::string> last_noted(Files& files, const std::string& path) {
+  const auto size = files.size(path);
+  if (!size && size.error().code == Code::not_found) return std::string();
+  if (!size) return fail(size.error());
+  const std::uint64_t from = *size > kHistoryTail ? *size - kHistoryTail : 0;
+  const std::string piece = TRY(files.read(path, from));
+  const std::size_t begin = from > 0 ? first_note(piece) : 0;
+  const History history = split_history(std::string_view(piece).substr(begin));
+  if (history.notes.empty() && from > 0) {
+    return fail(Code::corrupt, "the end of checkpoints.log holds no checkpoint");
   }
-  return {};
-}
-
-// The larger of `checkpoint` and the last of the history: a crash may fall between the two.
-Result<std::optional<Latest>> latest_checkpoint(Files& files, const std::string& directory,
-                                                const NoteVerifier& verifier) {
-  std::optional<Latest> latest;
-  if (const auto note = TRY(read_if_present(files, checkpoint_path(directory)))) {
-    TRY_VOID(consider(latest, *note, verifier));
-  }
-  const auto text = TRY(read_if_present(files, history_path(directory)));
-  if (!text) return latest;
-  const History history = split_history(*text);
-  if (!history.notes.empty()) TRY_VOID(consider(latest, history.notes.back(), verifier));
-  if (history.good_bytes < text->size()) {
-    auto file = TRY(files.open_append(history_path(directory)));
-    TRY_VOID(file->truncate(history.good_bytes));
+  if (begin + history.good_bytes < piece.size()) {
+    auto file = TRY(files.open_append(path));
+    TRY_VOID(file->truncate(from + begin + history.good_bytes));
     TRY_VOID(file->sync());
   }
-  return latest;
+  return history.notes.empty() ? std::string() : std::string(history.notes.back());
+}
+
+// The last of the history, which is written before the file `checkpoint`: a crash may fall between
+// the two, and then the file is brought up to date.
+Result<std::optional<Latest>> latest_checkpoint(Files& files, const std::string& directory,
+                                                const NoteVerifier& verifier) {
+  const auto note = TRY(read_if_present(files, checkpoint_path(directory)));
+  std::string noted = TRY(last_noted(files, history_path(directory)));
+  const std::uint64_t shown = note ? TRY(verifier.open(*note)).size : 0;
+  if (noted.empty() && !note) return std::optional<Latest>();
+  if (noted.empty()) return fail(Code::corrupt, "the audit journal's checkpoints.log is missing");
+  const Checkpoint checkpoint = TRY(verifier.open(noted));
+  if (shown > checkpoint.size || (note && shown == checkpoint.size && *note != noted)) {
+    return fail(Code::corrupt,
+                "the audit journal's checkpoints.log does not hold the file checkpoint");
+  }
+  if (!note || *note != noted) {
+    TRY_VOID(files.replace(checkpoint_path(directory), noted, Durability::synced, Privacy::shared));
+  }
+  return Latest{std::move(noted), checkpoint};
 }
 
 // The first broken record may be the remains of a write that was never acknowledged, and
@@ -235,20 +260,17 @@ Result<Opened> open_log(Files& files, const std::string& directory, const std::s
   Opened opened;
   opened.lock = TRY(files.lock(directory + "/lock"));
   const unsigned segments = TRY(count_segments(files, directory));
-  const bool signed_before = TRY(read_if_present(files, checkpoint_path(directory))).has_value() ||
-                             TRY(read_if_present(files, history_path(directory))).has_value();
-  // The checkpoint of the empty tree is signed before the first record is written.
-  if (segments > 0 && !signed_before) {
-    return fail(Code::corrupt, "the audit journal has records but no checkpoint");
-  }
+  const bool signed_before =
+      TRY(exists(files, checkpoint_path(directory))) || TRY(exists(files, history_path(directory)));
+  // The checkpoint of the empty tree is signed before audit.pub and the first record are written.
+  const bool announced = TRY(exists(files, public_key_path(directory)));
+  if ((announced || segments > 0) && !signed_before) return fail(checkpoints_gone(directory));
   Keys keys = TRY(load_keys(files, directory, origin, !signed_before));
   opened.digest_key = std::move(keys.digest_key);
   opened.created = !signed_before;
 
   auto latest = TRY(latest_checkpoint(files, directory, keys.signer.verifier()));
-  if (segments > 0 && !latest) {
-    return fail(Code::corrupt, "the audit journal has records but no complete checkpoint");
-  }
+  if ((announced || segments > 0) && !latest) return fail(checkpoints_gone(directory));
   TreeState start = starting_point(files, directory, keys.signer.verifier(), latest, segments);
   TailReader reader(files, directory, std::move(start), latest);
   TRY_VOID(reader.read(segments));
@@ -257,9 +279,14 @@ Result<Opened> open_log(Files& files, const std::string& directory, const std::s
 
   LogWriter::Place place{std::move(reader.state()), latest ? latest->checkpoint.size : 0};
   place.state.note = latest ? latest->note : "";
+  const std::string public_key = public_key_text(keys.signer);
   opened.writer = std::make_unique<LogWriter>(files, directory, segment_bytes,
                                               std::move(keys.signer), std::move(place));
-  TRY_VOID(opened.writer->sign());
+  if (opened.writer->size() == 0) TRY_VOID(opened.writer->sign());
+  if (!announced) {
+    TRY_VOID(
+        files.replace(public_key_path(directory), public_key, Durability::synced, Privacy::shared));
+  }
   return opened;
 }
 

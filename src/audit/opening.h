@@ -30,8 +30,9 @@ struct Opened {
   bool created = false;
 };
 
-// Creates what is missing in an empty directory. Code::corrupt names the record, segment
-// or file that does not fit; Code::conflict when the journal is open elsewhere.
+// Creates what is missing in an empty directory. Records behind the last checkpoint are adopted;
+// the writer counts them as unsigned. Code::corrupt names the record, segment or file that does
+// not fit; Code::conflict when the journal is open elsewhere.
 Result<Opened> open_log(Files& files, const std::string& directory, const std::string& origin,
                         std::uint64_t segment_bytes);
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <set>
 
 #include <fmt/format.h>
 
@@ -28,10 +27,6 @@ std::uint64_t noted_size(std::string_view note) {
   return size;
 }
 
-bool names_run(const Record& record, std::string_view run_id) {
-  return record.run_id == run_id || record.target == run_id;
-}
-
 json::array encode(const Proof& proof) {
   json::array out;
   for (const Hash& hash : proof) out.emplace_back(base64(crypto::view(hash)));
@@ -49,32 +44,18 @@ Result<Proof> decode(const json::array& array) {
   return proof;
 }
 
-// The requests that name the run: an intent is written before its run has an id.
-Result<std::set<std::string>> requests_about(const std::string& directory,
-                                             std::string_view run_id) {
-  std::set<std::string> requests;
-  TRY_VOID(for_each_line(directory, [&](const Line& line) {
-    const auto record = parse_record(line.text);
-    if (record && names_run(*record, run_id) && !record->request_id.empty()) {
-      requests.insert(record->request_id);
-    }
-    return true;
-  }));
-  return requests;
-}
-
 }  // namespace
 
 Result<std::string> prove(const std::string& directory, std::string_view run_id) {
   const std::string note = TRY(real_files().read(checkpoint_path(directory)));
   const std::uint64_t signed_size = noted_size(note);
-  const auto requests = TRY(requests_about(directory, run_id));
+  const RunRecords run = TRY(RunRecords::find(directory, run_id));
   HashTree tree;
   std::vector<std::pair<std::uint64_t, std::string>> chosen;
   TRY_VOID(for_each_line(directory, [&](const Line& line) {
     if (tree.size() == signed_size) return false;
     const auto record = parse_record(line.text);
-    if (record && (names_run(*record, run_id) || requests.contains(record->request_id))) {
+    if (record && run.about(*record)) {
       chosen.emplace_back(tree.size(), line.text);
     }
     tree.append(leaf_hash(line.text));
@@ -133,7 +114,7 @@ Result<ProofReport> verify_proof(std::string_view bundle, std::string_view publi
     report.records.emplace_back(*text);
   }
   if (std::none_of(report.records.begin(), report.records.end(), [&](const std::string& line) {
-        return names_run(*parse_record(line), report.run_id);
+        return parse_record(line)->run_id == report.run_id;
       })) {
     return fail(Code::corrupt, "the bundle holds no record about its run");
   }

@@ -7,16 +7,20 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "audit/files.h"
 #include "audit/record.h"
 #include "base/clock.h"
 #include "base/result.h"
 
 namespace kubiya::audit {
 
-// Empty members match everything. `subject` and the others match whole values.
+// Empty members match everything. `subject` and the others match whole values; `run_id` matches
+// what RunRecords does.
 struct RecordFilter {
   std::optional<Wall> since;
   std::string tenant;
@@ -27,8 +31,6 @@ struct RecordFilter {
   std::string request_id;
   std::size_t limit = 100;  // the last so many
 };
-
-bool matches(const RecordFilter& filter, const Record& record);
 
 // The last `limit` matching records, oldest first (by sequence, whatever the clock did).
 // Code::corrupt names the first line that is not a record; an unfinished last line is
@@ -41,9 +43,25 @@ struct Line {
   unsigned segment = 1;
   std::uint64_t number = 1;  // in the segment
 };
+// Which records are about a run: those of its tenant that name it, and those of the requests that
+// do, as an intent is written before its run has an id. What somebody of another tenant asked about
+// the same id is none of them.
+class RunRecords {
+ public:
+  static Result<RunRecords> find(const std::string& directory, std::string_view run_id);
+  bool about(const Record& record) const;
+
+ private:
+  std::string run_id_;
+  std::string tenant_;
+  bool known_ = false;
+  std::set<std::string> requests_;
+};
+
 // Calls `use` for each line in order until it returns false. Returns the bytes of an
 // unfinished last line (0 when none); one in an earlier segment is Code::corrupt.
 Result<std::uint64_t> for_each_line(const std::string& directory,
-                                    const std::function<bool(const Line&)>& use);
+                                    const std::function<bool(const Line&)>& use,
+                                    Files& files = real_files());
 
 }  // namespace kubiya::audit

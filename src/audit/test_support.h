@@ -8,6 +8,7 @@
 #include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <future>
 #include <map>
 #include <mutex>
@@ -95,11 +96,14 @@ class FaultyFiles : public Files {
  public:
   std::atomic<int> syncs{0};
   std::atomic<int> writes{0};
+  std::atomic<std::size_t> longest_read{0};
   std::atomic<bool> full{false};           // appends fail after writing half
   std::atomic<bool> sync_fails{false};     // once
   std::atomic<int> operations_left{-1};    // the machine stops at this operation
   std::atomic<bool> lose_unsynced{false};  // and what was not synced is gone
+  std::atomic<bool> replace_fails{false};  // checkpoints cannot be published
   std::atomic<bool> hang{false};           // appends block while set
+  std::function<void(int)> before_append;  // with its number, from 1; set before any
 
   bool crashed() const { return crashed_; }
   // True when the operation may happen. The one that crashes is done half.
@@ -123,8 +127,11 @@ class FaultyFiles : public Files {
     return real_files().list(directory);
   }
   Result<std::string> read(const std::string& path, std::uint64_t offset) override {
-    return real_files().read(path, offset);
+    auto text = real_files().read(path, offset);
+    if (text) longest_read = std::max(longest_read.load(), text->size());
+    return text;
   }
+  Result<std::uint64_t> size(const std::string& path) override { return real_files().size(path); }
   Result<std::unique_ptr<AppendFile>> open_append(const std::string& path) override;
   Result<> replace(const std::string& path, std::string_view bytes, Durability durability,
                    Privacy privacy) override {
@@ -132,7 +139,7 @@ class FaultyFiles : public Files {
       if (crashed_) write_all(path + ".new", std::string(bytes.substr(0, bytes.size() / 2)));
       return error(Code::unavailable);
     }
-    if (full) return error(Code::unavailable);
+    if (full || replace_fails) return error(Code::unavailable);
     return real_files().replace(path, bytes, durability, privacy);
   }
 
@@ -146,7 +153,8 @@ class FaultyAppendFile final : public AppendFile {
       : files_(files), file_(std::move(file)), synced_(file_->size()) {}
 
   Result<> append(std::string_view bytes) override {
-    ++files_.writes;
+    const int number = ++files_.writes;
+    if (files_.before_append) files_.before_append(number);
     while (files_.hang) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     const bool was_crashed = files_.crashed();
     if (!files_.step()) {

@@ -100,7 +100,8 @@ class Verification {
   }
 
   void read_records() {
-    const auto torn = for_each_line(directory_, [&](const Line& line) { return take(line); });
+    const auto torn =
+        for_each_line(directory_, [&](const Line& line) { return take(line); }, files_);
     if (!torn) return blame(torn.error().message, here_, size());
     if (!report_.fault) report_.torn_bytes = *torn;
   }

@@ -103,6 +103,25 @@ TEST_F(VerifyTest, FindsNothingWrongWhileAServerWrites) {
   }
 }
 
+// A directory listing made while files are added need not name any of those.
+class ForgetfulFiles final : public FaultyFiles {
+ public:
+  Result<std::vector<std::string>> list(const std::string& directory) override {
+    auto names = FaultyFiles::list(directory);
+    std::erase(*names, "audit-00000002.jsonl");
+    std::erase_if(*names, [](const std::string& name) { return name > "audit-00000004"; });
+    return names;
+  }
+};
+
+TEST_F(VerifyTest, AsksForASegmentThatTheListingLeftOut) {
+  ForgetfulFiles files;
+  const auto report = verify_directory(directory_.path(), key_, std::nullopt, files);
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_TRUE(report->ok()) << report->fault->what;
+  EXPECT_EQ(report->records, kRecords);
+}
+
 TEST_F(VerifyTest, NamesTheRecordInWhichOneByteWasFlipped) {
   std::mt19937 random(1);
   for (std::uint64_t n = 0; n < kRecords; ++n) {
@@ -273,10 +292,45 @@ TEST_F(VerifyTest, ProvesARunToAStrangerWithTheKeyOnly) {
   }
 }
 
+// One asks about a run that is another tenant's and gets told that there is none.
+TEST_F(VerifyTest, ProvesAndListsNothingOfAnotherTenantsCalls) {
+  PrincipalFacts facts;
+  facts.tenant = "rival";
+  facts.subject = "eve";
+  facts.scopes = {"read"};
+  const auto eve = identity::Minter::mint(std::move(facts));
+  {
+    const auto journal = JournalImpl::open(options_, clock_, real_files());
+    ASSERT_TRUE(journal) << journal.error().message;
+    for (const auto& who : {eve, caller()}) {
+      Intent intent;
+      intent.request_id = (*who)->subject;
+      intent.target = "run-3";
+      const Ticket ticket = (*journal)->note(permit(kList, who), intent, 0);
+      (*journal)->finish(ticket, {Code::not_found, false, "unknown_run", {}, {}}, 0);
+    }
+  }
+  const auto bundle = prove(directory_.path(), "run-3");
+  ASSERT_TRUE(bundle) << bundle.error().message;
+  EXPECT_EQ(bundle->find("rival"), std::string::npos);
+  EXPECT_EQ(verify_proof(*bundle, key_)->records.size(), 3u);
+  RecordFilter filter;
+  filter.run_id = "run-3";
+  EXPECT_EQ(list(directory_.path(), filter)->size(), 3u);
+}
+
 TEST_F(VerifyTest, ListsWhatWasAskedFor) {
   RecordFilter filter;
   filter.run_id = "run-3";
-  EXPECT_EQ(list(directory_.path(), filter)->size(), 1u);
+  const auto of_run = list(directory_.path(), filter);
+  ASSERT_EQ(of_run->size(), 2u);
+  EXPECT_EQ(of_run->front().kind, "intent");
+  EXPECT_EQ(of_run->back().kind, "outcome");
+  filter.subject = "bob";
+  EXPECT_TRUE(list(directory_.path(), filter)->empty());
+  filter = {};
+  filter.run_id = "run-99";
+  EXPECT_TRUE(list(directory_.path(), filter)->empty());
   filter = {};
   filter.subject = "ada";
   filter.limit = 4;

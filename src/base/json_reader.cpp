@@ -484,6 +484,17 @@ std::optional<JsonView> JsonView::find(std::string_view name) const {
   return std::nullopt;
 }
 
+std::vector<JsonView> JsonView::elements() const {
+  std::vector<JsonView> found;
+  if (kind() != Kind::array) return found;
+  const auto& nodes = whole_->nodes_;
+  const std::size_t end = nodes[index_].end;
+  for (std::size_t at = index_ + 1; at < end; at = nodes[at].end) {
+    found.push_back(JsonView(*whole_, at));
+  }
+  return found;
+}
+
 std::optional<std::string_view> find_string(JsonView object, std::string_view name) {
   const auto value = object.find(name);
   if (!value || value->kind() != JsonView::Kind::string) return std::nullopt;

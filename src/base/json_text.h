@@ -37,6 +37,8 @@ class JsonView {
   json::value value() const;
   // A member of an object; nothing of anything else.
   std::optional<JsonView> find(std::string_view name) const;
+  // Of an array, in order; none of anything else.
+  std::vector<JsonView> elements() const;
 
  private:
   friend class JsonText;

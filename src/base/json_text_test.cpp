@@ -71,5 +71,17 @@ TEST(JsonText, AsksTheGivenMemory) {
   EXPECT_EQ(find_string(read.root(), "b\n"), "c\td");
 }
 
+TEST(JsonText, ElementsOfAnArrayComeInOrderAndNothingElseHasAny) {
+  JsonText text;
+  ASSERT_TRUE(text.read(R"({"list":[1,{"a":[2,3]},[4],"five",null],"none":[],"object":{"x":1}})"));
+  std::vector<std::string_view> seen;
+  for (const JsonView element : text.root().find("list")->elements())
+    seen.push_back(element.text());
+  EXPECT_EQ(seen,
+            (std::vector<std::string_view>{"1", R"({"a":[2,3]})", "[4]", R"("five")", "null"}));
+  EXPECT_TRUE(text.root().find("none")->elements().empty());
+  EXPECT_TRUE(text.root().find("object")->elements().empty());
+}
+
 }  // namespace
 }  // namespace kubiya

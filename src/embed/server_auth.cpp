@@ -192,7 +192,7 @@ struct [[gnu::visibility("hidden")]] McpServer::Impl {
     app::ServeHooks hooks;
     hooks.add_tools = [this](tools::Registry& registry) -> Result<> {
       for (const auto& tool : registry.tools())
-        ASSERT(is_built_in(tool->operation().name), "every tool of the server is in the list");
+        ASSERT(is_built_in(tool->name()), "every tool of the server is in the list");
       for (const auto& tool : own_tools) TRY_VOID(register_tool(registry, tool));
       return {};
     };

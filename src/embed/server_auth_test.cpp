@@ -6,8 +6,12 @@
 
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <future>
+#include <set>
+#include <thread>
 
 #include <fmt/format.h>
 
@@ -113,6 +117,58 @@ std::string text_of(const json::object& answer) {
 bool failed(const json::object& answer) {
   const json::object* result = find_object(answer, "result");
   return result == nullptr || find_bool(*result, "isError").value_or(false);
+}
+
+std::set<std::string> threads() {
+  std::set<std::string> found;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task"))
+    found.insert(entry.path());
+  return found;
+}
+
+// From /proc: the mask of blocked signals, as a number.
+std::uint64_t blocked_by(const std::string& thread) {
+  std::ifstream status(thread + "/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("SigBlk:")) return std::stoull(line.substr(7), nullptr, 16);
+  }
+  return 0;
+}
+
+// A reader of stderr or a peer that left must not end the application.
+TEST_F(Embedded, EveryThreadOfTheServerBlocksSigpipeAndTheApplicationsOwnDoNot) {
+  constexpr std::uint64_t kSigpipe = 1u << (SIGPIPE - 1);
+  const auto before = threads();
+  start();
+  EXPECT_FALSE(failed(call("whoami")));
+  std::size_t ours = 0;
+  for (const std::string& thread : threads()) {
+    if (before.contains(thread)) {
+      EXPECT_EQ(blocked_by(thread) & kSigpipe, 0u) << thread;
+      continue;
+    }
+    ++ours;
+    EXPECT_EQ(blocked_by(thread) & kSigpipe, kSigpipe) << thread;
+  }
+  EXPECT_GT(ours, 4u);
+}
+
+// In a process of its own, because run() changes more than the mask.
+[[noreturn]] void run_and_look(McpServer& server) {
+  const std::string main_thread = fmt::format("/proc/self/task/{}", ::getpid());
+  constexpr std::uint64_t kSigterm = 1u << (SIGTERM - 1);
+  const pthread_t self = ::pthread_self();
+  std::thread stopper([&] {
+    while ((blocked_by(main_thread) & kSigterm) == 0) std::this_thread::yield();
+    ::pthread_kill(self, SIGTERM);
+  });
+  const int status = server.run();
+  stopper.join();
+  std::_Exit((blocked_by(main_thread) & kSigterm) == 0 ? status : 99);
+}
+
+TEST_F(Embedded, AfterRunTheApplicationCanBeStoppedAsBefore) {
+  EXPECT_EXIT(run_and_look(server_), testing::ExitedWithCode(0), "");
 }
 
 TEST_F(Embedded, AnUnknownServerTypeIsRefusedByTheFirstCall) {

@@ -67,6 +67,9 @@ class Backend {
   virtual std::size_t active_runs() const = 0;
   // Stops accepting runs; gives running ones `grace`, then cancels them and records it.
   virtual void drain(std::chrono::milliseconds grace) = 0;
+  // Ends what drain() left, and waits for the threads: after it no `done` and no watcher is called,
+  // so whatever they refer to may end. Once; later starts are refused.
+  virtual void close() = 0;
 };
 
 }  // namespace kubiya::engine

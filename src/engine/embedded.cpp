@@ -21,6 +21,7 @@ namespace {
 using RunPtr = std::shared_ptr<Run>;
 
 constexpr std::chrono::seconds kLastPatience{5};
+constexpr std::string_view kStopping = "The server is stopping.";
 
 // Worker's thread: reads the disk.
 void tell_final(RunHost& host, const std::string& run_id, const std::shared_ptr<Watch>& watch) {
@@ -41,12 +42,7 @@ class EmbeddedEngine final : public Embedded, public RunHost {
  public:
   using RunHost::RunHost;
 
-  ~EmbeddedEngine() override {
-    if (!thread_.joinable()) return;
-    drain(std::chrono::milliseconds(0));
-    loop->stop();
-    thread_.join();
-  }
+  ~EmbeddedEngine() override { close(); }
 
   Result<> begin(Descriptor lock) {
     lock_ = std::move(lock);
@@ -60,6 +56,8 @@ class EmbeddedEngine final : public Embedded, public RunHost {
     if (auto checked = check_params(request.params); !checked) {
       return done(fail(std::move(checked).error()));
     }
+    // Not left to the loop alone, which close() ends.
+    if (is_draining()) return done(fail(Code::unavailable, std::string(kStopping)));
     RunFacts facts;
     facts.run_id = uuid_v7(unix_ms(clock.wall()));
     facts.workflow = request.workflow.name;
@@ -111,11 +109,18 @@ class EmbeddedEngine final : public Embedded, public RunHost {
     for (int time = 0; time < 2; ++time) {
       loop->post([this] {
         const auto runs = runs_;
-        for (const auto& [id, run] : runs) run->cancel("The server is stopping.");
+        for (const auto& [id, run] : runs) run->cancel(std::string(kStopping));
       });
       if (wait_until_idle(options.kill_grace + options.drain_pipes + kLastPatience)) return;
     }
     log::error("runs were left when the server stopped", {{"runs", active_runs()}});
+  }
+
+  void close() override {
+    if (!thread_.joinable()) return;
+    drain(std::chrono::milliseconds(0));
+    loop->stop();
+    thread_.join();
   }
 
  private:
@@ -158,7 +163,7 @@ class EmbeddedEngine final : public Embedded, public RunHost {
   // The rest runs on the loop's thread.
 
   Result<> check_admission(const std::string& owner) const {
-    if (is_draining()) return fail(Code::unavailable, "The server is stopping.");
+    if (is_draining()) return fail(Code::unavailable, std::string(kStopping));
     // Runs whose row is being written count as queued: they will be.
     if (queue_.size() + creating_ >= options.queued_runs) {
       return fail(Code::busy, "Too many runs are waiting. Try again later.");
@@ -222,7 +227,7 @@ class EmbeddedEngine final : public Embedded, public RunHost {
   }
 
   void abandon_queued() {
-    while (const auto run = queue_.pop()) (*run)->abandon("The server is stopping.");
+    while (const auto run = queue_.pop()) (*run)->abandon(std::string(kStopping));
   }
 
   void want_place(Run& run, std::size_t step, int attempt) override {

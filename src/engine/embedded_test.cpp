@@ -410,6 +410,20 @@ TEST_F(EngineTest, CancelsWhatIsLeftWhenDrained) {
   EXPECT_EQ(start(start_of("steps: [{name: a, command: echo}]")).error().code, Code::unavailable);
 }
 
+// Whoever closes it takes apart next what watchers refer to.
+TEST_F(EngineTest, EverybodyIsToldBeforeCloseReturns) {
+  const auto started = start(start_of("steps: [{name: a, command: sleep 60}]"));
+  ASSERT_TRUE(started);
+  std::string told;
+  const auto watch = engine().watch(started->run_id, [&](const RunEvent& event) {
+    if (event.kind == RunEvent::Kind::run_finished) told = event.status;
+  });
+  engine().close();
+  EXPECT_EQ(told, "canceled");
+  EXPECT_EQ(start(start_of("steps: [{name: a, command: echo}]")).error().code, Code::unavailable);
+  engine().close();
+}
+
 TEST_F(EngineTest, PutsInOrderWhatACrashLeft) {
   store::Runs runs(*db);
   for (const char* id : {"queued", "running"}) {

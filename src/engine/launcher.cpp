@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -129,6 +130,7 @@ struct ChildPlan {
   int in = -1, out = -1, err = -1;
   pid_t parent = 0;
   sigset_t no_signals{};
+  struct rlimit open_files{};
   // Written by the child.
   volatile int error = 0;
   volatile bool directory_failed = false;
@@ -153,6 +155,7 @@ void reset_signals(const sigset_t& none) {
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) give_up(plan);
   const struct rlimit no_core{0, 0};
   if (::setrlimit(RLIMIT_CORE, &no_core) != 0) give_up(plan);
+  if (::setrlimit(RLIMIT_NOFILE, &plan.open_files) != 0) give_up(plan);
   ::umask(077);
   if (::chdir(plan.directory) != 0) {
     plan.directory_failed = true;
@@ -240,6 +243,8 @@ Result<> check_no_nul(const LaunchRequest& request) {
 
 class ProcessLauncher final : public Launcher {
  public:
+  explicit ProcessLauncher(std::uint64_t open_files) : open_files_(open_files) {}
+
   Result<std::unique_ptr<Child>> launch(const LaunchRequest& request) override {
     if (request.argv.empty()) return fail(Code::invalid, "The command is empty.");
     TRY_VOID(check_no_nul(request));
@@ -265,6 +270,7 @@ class ProcessLauncher final : public Launcher {
     plan.err = err.write.get();
     plan.parent = ::getpid();
     ::sigemptyset(&plan.no_signals);
+    plan.open_files = open_files_limit();
 
     const pid_t pid = [&plan] {
       const SignalsBlocked blocked;
@@ -285,10 +291,22 @@ class ProcessLauncher final : public Launcher {
     return std::make_unique<ProcessChild>(pid, std::move(pidfd), std::move(out.read),
                                           std::move(err.read));
   }
+
+ private:
+  struct rlimit open_files_limit() const {
+    struct rlimit files{};
+    ::getrlimit(RLIMIT_NOFILE, &files);
+    if (open_files_ != 0) files.rlim_cur = std::min<rlim_t>(files.rlim_cur, open_files_);
+    return files;
+  }
+
+  const std::uint64_t open_files_;
 };
 
 }  // namespace
 
-std::unique_ptr<Launcher> make_process_launcher() { return std::make_unique<ProcessLauncher>(); }
+std::unique_ptr<Launcher> make_process_launcher(std::uint64_t open_files) {
+  return std::make_unique<ProcessLauncher>(open_files);
+}
 
 }  // namespace kubiya::engine

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -46,8 +47,9 @@ class Launcher {
   virtual Result<std::unique_ptr<Child>> launch(const LaunchRequest& request) = 0;
 };
 
-// vfork and execve; no copy of a large parent's page tables.
-std::unique_ptr<Launcher> make_process_launcher();
+// vfork and execve; no copy of a large parent's page tables. `open_files` is the soft limit of
+// descriptors in a child, because programs that use select() break above 1024; 0 leaves ours.
+std::unique_ptr<Launcher> make_process_launcher(std::uint64_t open_files = 0);
 
 // Kills every process of this user whose environment has KUBIYA_INSTALLATION=id. Returns how many.
 std::size_t kill_leftovers(const std::string& installation_id);

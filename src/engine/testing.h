@@ -59,9 +59,13 @@ class MemoryJournal final : public audit::Journal {
     recorded({});
   }
   void event(std::string_view, const json::object&) override {}
+  void durable_event(std::string_view, const json::object&, Recorded recorded) override {
+    recorded({});
+  }
   void flush_loop(int) override {}
   Result<> sync() override { return {}; }
   bool healthy() const override { return true; }
+  std::string problem() const override { return {}; }
   std::uint64_t size() const override { return 0; }
 
   std::vector<RunEnd> ends() const {

@@ -33,8 +33,10 @@ constexpr Row kRows[] = {
     {Fault::body_too_large, 413, "content_too_large", "The request body is too large."},
     {Fault::slow_headers, 408, "request_timeout", "The request headers took too long."},
     {Fault::slow_body, 408, "request_timeout", "The request body took too long."},
-    {Fault::bad_host, 403, "forbidden", "This Host is not served here."},
-    {Fault::bad_origin, 403, "forbidden", "This Origin is not allowed."},
+    {Fault::bad_host, 403, "forbidden",
+     "This Host is not served here; public_url and server.hosts name those that are."},
+    {Fault::bad_origin, 403, "forbidden",
+     "This Origin is not allowed; server.origins names those that are."},
     {Fault::internal, 500, "internal_error", "The request could not be completed."},
 };
 

@@ -36,12 +36,17 @@ Response& Response::add(std::string_view name, std::string_view value) {
   return *this;
 }
 
-void EventStream::event(std::string_view json) const {
+void EventStream::event(std::string_view json, std::string_view id) const {
   if (!impl_) return;
   std::string bytes;
-  bytes.reserve(json.size() + 8);
+  bytes.reserve(json.size() + id.size() + 16);
+  if (!id.empty()) bytes.append("id: ").append(id).append("\n");
   bytes.append("data: ").append(json).append("\n\n");
   impl_->write(std::move(bytes));
+}
+
+void EventStream::retry(std::chrono::milliseconds wait) const {
+  if (impl_) impl_->write("retry: " + std::to_string(wait.count()) + "\n\n");
 }
 
 void EventStream::comment(std::string_view text) const {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -70,8 +71,11 @@ class EventStream {
   };
   EventStream() = default;
   explicit EventStream(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
-  // One event with one `data:` line. `json` holds no line break.
-  void event(std::string_view json) const;
+  // One event with one `data:` line. `json` holds no line break. With an `id` a client can say
+  // later how far it came; an event of an id alone has empty data.
+  void event(std::string_view json, std::string_view id = {}) const;
+  // How long the client should wait before it connects again.
+  void retry(std::chrono::milliseconds wait) const;
   // ": text" keep-alive.
   void comment(std::string_view text) const;
   // Ends the response in order; buffered events are sent first.

@@ -3,15 +3,15 @@
 // The bytes of answers, by era. Pure.
 #pragma once
 
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/json.h"
 #include "base/result.h"
 #include "mcp/message.h"
-#include "tools/registry.h"
+#include "tools/catalogue.h"
 
 namespace kubiya::mcp {
 
@@ -19,6 +19,15 @@ struct ServerInfo {
   std::string name;
   std::string version;
   std::string instructions;
+};
+
+// What a catalogue holds, as capabilities tell it.
+struct Offers {
+  bool prompts = false;
+  bool resources = false;
+  bool completions = false;
+  bool tasks = false;
+  bool apps = false;  // results that a host can show as a page of ours
 };
 
 // `id` and `result` are JSON text.
@@ -29,35 +38,51 @@ std::string error_answer(std::optional<std::string_view> id, const ProtocolError
 // Results of the methods this server serves. The fixed ones are built once.
 class Results {
  public:
-  Results(ServerInfo info, const tools::Registry& registry);
+  Results(ServerInfo info, Offers offers);
 
+  const Offers& offers() const { return offers_; }
   const std::string& discover() const { return discover_; }
-  // `requested` is what the client asked for; the answer names it if served, else our newest
-  // legacy.
-  std::string initialize(std::string_view requested) const;
-  // All tools, or those that `visible` picks; always in order of registration.
-  const std::string& tools_list(Era era) const {
-    return era == Era::modern ? tools_modern_ : tools_legacy_;
-  }
-  std::string tools_list(Era era, const std::function<bool(const tools::Tool&)>& visible) const;
-  const std::string& empty() const { return empty_; }
+  // `version` is the one that was settled.
+  std::string initialize(std::string_view version) const;
+  // One page of a list: `member` is "tools", "prompts" …; `items` are JSON texts.
+  std::string list(Era era, std::string_view member, const std::vector<std::string_view>& items,
+                   std::string_view next_cursor) const;
+  std::string completion(Era era, const tools::Completion& completion) const;
+  // {} in the legacy era, a result without content in the modern one.
+  std::string empty(Era era) const;
+
   // Whole answers to tools/call.
   std::string tool_answer(std::string_view id, Era era, const tools::ToolResult& result) const;
   std::string tool_error_answer(std::string_view id, Era era, std::string_view text) const;
+  // Results of prompts/get and resources/read.
+  std::string prompt(Era era, const tools::ToolResult& result, std::string_view description) const;
+  std::string resource(Era era, const tools::ToolResult& result) const;
+  // Modern: what must be known first. `state` is sealed.
+  std::string input_required(const std::vector<tools::InputRequest>& asks,
+                             std::string_view state) const;
+  // Modern: a call that goes on, and how one stands (tasks/get).
+  std::string task_created(const tools::TaskState& task) const;
+  std::string task(const tools::TaskState& task) const;
+  // The same as members without braces, for notifications.
+  std::string task_notice(const tools::TaskState& task) const;
 
  private:
-  std::string list_of(Era era, std::string_view tools) const;
+  void append_tool_result(std::string& out, Era era, const tools::ToolResult& result) const;
+  void close(std::string& out, Era era) const;
+  json::object capabilities(Era era) const;
+  void append_task_end(std::string& out, const tools::TaskState& task) const;
 
   ServerInfo info_;
-  const tools::Registry& registry_;
+  Offers offers_;
   std::string server_meta_;  // ,"_meta":{…}
-  std::string discover_, tools_modern_, tools_legacy_;
-  std::string empty_ = "{}";
+  std::string discover_;
 };
 
 // One notifications/progress message.
 std::string progress_notification(std::string_view token, double progress,
                                   std::optional<double> total, std::string_view message);
+// One notifications/message message.
+std::string log_notification(std::string_view level, const json::value& data);
 
 // Where a failure of an operation goes.
 struct Disposition {
@@ -70,5 +95,7 @@ struct Disposition {
   int code = 0;
 };
 Disposition disposition(Code code);
+// Of a prompt or a resource, which have no result that tells of failure.
+ProtocolError failure(const Error& error, Era era);
 
 }  // namespace kubiya::mcp

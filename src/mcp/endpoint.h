@@ -1,29 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The MCP endpoint: one request from header to answer. endpoint.cpp tells the story
-//   credential → principal → message → permit → ticket → effect → outcome → answer
-// and nothing else; each stop is one function.
+//   credential → principal → message → method
+// and endpoint_calls.cpp, for what acts on something,
+//   permit → ticket → effect → outcome → answer
+// each stop being one function. What is left: lists and completion (endpoint_lists.cpp), the
+// legacy era's sessions and batches (endpoint_sessions.cpp), the modern era's tasks and
+// subscriptions (endpoint_tasks.cpp), refusals (endpoint_refusals.cpp).
 #pragma once
 
-#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "audit/journal.h"
 #include "base/clock.h"
+#include "base/secret.h"
 #include "base/worker_pool.h"
 #include "http/message.h"
 #include "identity/authenticator.h"
 #include "identity/metadata.h"
 #include "mcp/answer.h"
 #include "mcp/exchange.h"
+#include "mcp/handles.h"
+#include "mcp/places.h"
 #include "mcp/refusal.h"
 #include "mcp/request_log.h"
+#include "mcp/session.h"
+#include "mcp/subscriptions.h"
 #include "policy/policy.h"
-#include "tools/registry.h"
+#include "tools/catalogue.h"
 
 namespace kubiya::mcp {
 
@@ -34,6 +43,12 @@ struct EndpointOptions {
   std::string scope_prefix;                  // of the scopes in challenges
   std::size_t early_body_bytes = 64 * 1024;  // body parsed before a credential, API-key mode
   std::size_t calls_in_flight = 4'096;       // mutating calls; beyond: 429
+  std::size_t calls_per_caller = 1'024;      // of these, one principal's
+  SessionLimits sessions;
+  SubscriptionLimits subscriptions;
+  std::chrono::seconds answer_patience{600};  // for what a client is asked
+  bool list_everything = false;               // tools/list shows what the caller may not use, too
+  Secret handle_secret;                       // what cursors and request states are sealed with
   RequestLogging logging = RequestLogging::all;
   int loops = 1;
 };
@@ -49,7 +64,7 @@ struct EndpointServices {
   identity::Authenticator& authenticator;
   const policy::Policy& policy;
   audit::Journal& journal;
-  const tools::Registry& registry;
+  tools::Catalogue& catalogue;
   WorkerPool& workers;
   const Clock& clock;
   std::function<Readiness()> readiness;
@@ -58,43 +73,147 @@ struct EndpointServices {
 class Endpoint final : public http::Handler {
  public:
   Endpoint(EndpointOptions options, EndpointServices services);
+  ~Endpoint() override;
 
   void handle(const http::Request& request, http::Responder responder) override;
   void admit(const http::Request& head, Admission decide) override;
+  // A message that came without HTTP (stdio). `request` holds what the transport settled.
+  void handle_line(const http::Request& request, http::Responder responder);
   // About four times a second on each loop.
   void sweep(int loop);
+  // Tells who listens that this is the end, before the server stops listening itself.
+  void close_streams();
   // Hands over what the loops have gathered for the log, once they have ended.
   void flush();
 
  private:
+  // What a call does once it may: `run` is called, and once more with the answers when the
+  // client had to be asked; then `finish` once, also when everything in between is dropped.
+  struct Errand {
+    using Run = std::function<void(const std::shared_ptr<const tools::Call>&, tools::Done)>;
+    using Finish = std::function<void(const Result<tools::ToolResult>&)>;
+    std::shared_ptr<tools::Call> call;
+    Run run;
+    Finish finish;
+    ~Errand();
+    void end(const Result<tools::ToolResult>& result);
+  };
+  using ErrandPtr = std::shared_ptr<Errand>;
+
+  struct Method {
+    std::string_view name;
+    bool modern;
+    bool legacy;
+    void (Endpoint::*serve)(const ExchangePtr&);
+    bool Offers::* offer;  // null: always
+  };
+  static const std::vector<Method>& methods();
+  const Method* find_method(const Message& message) const;
+
   // The stops, in order.
   void begin(const ExchangePtr& x);
   void authenticate(const ExchangePtr& x, std::string_view argument_key);
   void authenticated(const ExchangePtr& x, identity::Verdict verdict,
                      std::string_view argument_key);
   bool receive(const ExchangePtr& x);
+  bool understand(const ExchangePtr& x, JsonView body);
   void dispatch(const ExchangePtr& x);
-  void handshake(const ExchangePtr& x, const std::string& result);
+
+  // endpoint_calls.cpp: what acts on something.
   void call_tool(const ExchangePtr& x);
-  void read(const ExchangePtr& x, const tools::Tool& tool, policy::Permit permit,
-            json::object arguments);
-  void mutate(const ExchangePtr& x, const tools::Tool& tool, policy::Permit permit,
-              json::object arguments);
+  void get_prompt(const ExchangePtr& x);
+  void read_resource(const ExchangePtr& x);
+  const tools::Tool* find_tool(const ExchangePtr& x, std::string_view name) const;
+  bool check_arguments(const ExchangePtr& x, const tools::Tool& tool, json::value& arguments);
+  std::optional<ProtocolError> check_header_params(const Exchange& x, const tools::Tool& tool,
+                                                   const json::object& arguments) const;
+  void read_at_once(const ExchangePtr& x, const tools::Tool& tool, policy::Permit permit,
+                    json::object arguments);
+  void read(const ExchangePtr& x, policy::Permit permit, json::object arguments,
+            audit::Ticket ticket, Errand::Run run);
+  using Effect = std::function<void(const std::shared_ptr<const tools::Call>&,
+                                    const audit::DurableTicket&, tools::Done)>;
+  void mutate(const ExchangePtr& x, const audit::Intent& intent, policy::Permit permit,
+              json::object arguments, bool always_admitted, Effect effect);
+  Result<std::shared_ptr<tools::Call>> make_call(const ExchangePtr& x, policy::Permit permit,
+                                                 json::object arguments) const;
+  Result<> take_answers(const Exchange& x, tools::Call& call) const;
+  void pursue(const ExchangePtr& x, const ErrandPtr& errand);
+  void concluded(const ExchangePtr& x, const ErrandPtr& errand, Result<tools::ToolResult> result);
+  void ask_client(const ExchangePtr& x, const ErrandPtr& errand, tools::ToolResult result);
+  Handles::Call handle_context(const Exchange& x, std::string_view digest) const;
+  tools::ClientAbilities abilities(const Exchange& x) const;
+
+  struct Rendered {
+    http::Response response;
+    std::string reason;
+    bool recorded = false;  // as the outcome of its intent, so not as a refusal as well
+  };
+  Rendered render(const Exchange& x, const Result<tools::ToolResult>& result);
+  Rendered render_error(const Exchange& x, const Error& error);
+  Rendered render_protocol(const Exchange& x, const ProtocolError& error, std::string reason);
+  Rendered render_asks(const Exchange& x, const tools::ToolResult& result);
+  Rendered render_unrecorded(const Exchange& x, const Result<tools::ToolResult>& result,
+                             const Error& error);
+  void answer(const ExchangePtr& x, Rendered rendered);
   void answer_call(const ExchangePtr& x, const Result<tools::ToolResult>& result);
 
-  // The side roads.
+  // endpoint_lists.cpp: methods that concern no one's data, and pages of what a caller may see.
+  bool admit_handshake(const ExchangePtr& x);
+  void handshake(const ExchangePtr& x, const std::string& result);
+  void on_worker(const ExchangePtr& x, std::function<void()> work);
+  void discover(const ExchangePtr& x);
+  void ping(const ExchangePtr& x);
+  void set_log_level(const ExchangePtr& x);
+  void list_tools(const ExchangePtr& x);
+  void list_prompts(const ExchangePtr& x);
+  void list_resources(const ExchangePtr& x);
+  void list_templates(const ExchangePtr& x);
+  void complete(const ExchangePtr& x);
+  // The position that the cursor of this request stands for; nothing when it is refused already.
+  std::optional<std::string> page_from(const ExchangePtr& x, std::string_view list);
+  std::string cursor_to(const Exchange& x, std::string_view list, std::string_view position) const;
+  bool may_use(const PrincipalPtr& principal, const policy::Operation& operation) const;
+  std::vector<std::shared_ptr<const tools::Tool>> tools_of(const PrincipalPtr& principal) const;
+
+  // endpoint_sessions.cpp: the legacy era.
+  bool join_session(const ExchangePtr& x);
+  void initialize(const ExchangePtr& x);
+  void subscribe(const ExchangePtr& x);
+  void unsubscribe(const ExchangePtr& x);
+  void take_response(const ExchangePtr& x);
+  void open_session_stream(const ExchangePtr& x);
+  void end_session(const ExchangePtr& x);
+  bool begin_batch(const ExchangePtr& x);
+  void run_batch(const ExchangePtr& x);
+
+  // endpoint_tasks.cpp: the modern era.
+  void listen(const ExchangePtr& x);
+  void start_listening(const ExchangePtr& x);
+  void get_task(const ExchangePtr& x);
+  void update_task(const ExchangePtr& x);
+  void cancel_task(const ExchangePtr& x);
+  bool needs_tasks(const ExchangePtr& x);
+  void change_task(const ExchangePtr& x, const policy::Operation& operation,
+                   std::function<Result<>(const policy::Permit&, const audit::DurableTicket&)> act);
+  void publish(tools::Changes::List list, const std::string& tenant);
+
+  // endpoint_refusals.cpp: the side roads.
   void refuse_credential(const ExchangePtr& x, const identity::Refused& refused);
   void record_credential(const Exchange& x, const identity::Refused& refused, int status);
   void refuse_denied(const ExchangePtr& x, const policy::Operation& operation,
                      const policy::Denied& denied);
   void refuse_message(const ExchangePtr& x, const ProtocolError& error, std::string_view reason);
+  void refuse_params(const ExchangePtr& x, std::string message);
+  void refuse_capability(const ExchangePtr& x, json::object needed);
   void refuse_arguments(const ExchangePtr& x, std::string_view reason, const std::string& message);
+  void refuse_http_request(const ExchangePtr& x, int status, std::string_view error,
+                           std::string_view message);
   void document(const ExchangePtr& x, const std::string& body, std::string_view cache);
   void identify(const ExchangePtr& x);
   void send(const ExchangePtr& x, http::Response response, std::string_view reason);
 
-  audit::Intent intent(const Exchange& x, const tools::Tool& tool,
-                       const json::object& arguments) const;
+  audit::Intent intent(const Exchange& x, std::string target, const json::object& arguments) const;
   audit::RefusedCall refusal(const Exchange& x, std::string_view reason, int status) const;
   void describe_asked(audit::RefusedCall& call, const Exchange& x) const;
   identity::Presented presented(const http::Request& request, const Headers& headers,
@@ -113,17 +232,28 @@ class Endpoint final : public http::Handler {
     std::shared_ptr<Mailbox> mailbox = std::make_shared<Mailbox>();
   };
   void learn(const identity::Presented& presented, int loop);
+  // Lists of tools by era and by who sees the same; emptied when a list changes.
+  struct ListCache {
+    std::mutex mutex;
+    std::unordered_map<std::string, std::shared_ptr<const std::string>> by_key;
+  };
 
   EndpointOptions options_;
   EndpointServices services_;
   ChallengeInfo challenge_;
   Results results_;
+  Handles handles_;
   RequestLog log_;
   policy::Operation handshake_;
+  policy::Operation get_prompt_;
   std::string resource_document_;
   std::string resource_path_;  // "/.well-known/oauth-protected-resource/mcp"
   std::vector<PerLoop> loops_;
-  std::atomic<std::size_t> in_flight_{0};
+  ListCache lists_;
+  Places places_;
+  Sessions sessions_;
+  Subscriptions subscriptions_;
+  unsigned sweeps_ = 0;
 };
 
 }  // namespace kubiya::mcp

@@ -1,36 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The side roads of the endpoint: refusals, documents, and what every answer shares.
-#include <algorithm>
-#include <array>
-
 #include "base/encoding.h"
 #include "mcp/endpoint.h"
 
 namespace kubiya::mcp {
 
 using identity::Mode;
-
-namespace {
-
-bool is_served(std::string_view method) {
-  static constexpr std::array<std::string_view, 7> kMethods{"tools/call",
-                                                            "tools/list",
-                                                            "server/discover",
-                                                            "initialize",
-                                                            "ping",
-                                                            "notifications/initialized",
-                                                            "notifications/cancelled"};
-  return std::find(kMethods.begin(), kMethods.end(), method) != kMethods.end();
-}
-
-std::string target_of(const tools::Tool& tool, const json::object& arguments) {
-  const std::string& argument = tool.spec().target_argument;
-  if (argument.empty()) return {};
-  return printable(find_string(arguments, argument).value_or(""), 128);
-}
-
-}  // namespace
 
 // A large body is read only for a caller who is somebody.
 void Endpoint::admit(const http::Request& head, Admission decide) {
@@ -76,6 +52,9 @@ void Endpoint::sweep(int loop) {
   services_.authenticator.turn(loop);
   services_.journal.flush_loop(loop);
   log_.flush(loop);
+  if (loop != 0 || ++sweeps_ % 4 != 0) return;
+  sessions_.tick(services_.clock.mono());
+  subscriptions_.tick(services_.clock.wall());
 }
 
 void Endpoint::flush() {
@@ -131,6 +110,28 @@ void Endpoint::refuse_message(const ExchangePtr& x, const ProtocolError& error,
   send(x, refuse_protocol(id, error, x->request_id), reason);
 }
 
+void Endpoint::refuse_params(const ExchangePtr& x, std::string message) {
+  // Only the modern era has a status for parameters that are well formed and name nothing.
+  refuse_message(
+      x, {x->message.era == Era::modern ? 400 : 200, rpc::kInvalidParams, std::move(message), {}},
+      "bad_params");
+}
+
+void Endpoint::refuse_capability(const ExchangePtr& x, json::object needed) {
+  refuse_message(x,
+                 {400,
+                  rpc::kMissingCapability,
+                  "This needs a capability that your client did not declare",
+                  {{"requiredCapabilities", std::move(needed)}}},
+                 "missing_capability");
+}
+
+void Endpoint::refuse_http_request(const ExchangePtr& x, int status, std::string_view error,
+                                   std::string_view message) {
+  if (x->principal) services_.journal.refused(refusal(*x, error, status), -1);
+  send(x, refuse_http(status, error, message, x->request_id), error);
+}
+
 // The model can read this and correct itself, so it is a result and not a protocol error.
 void Endpoint::refuse_arguments(const ExchangePtr& x, std::string_view reason,
                                 const std::string& message) {
@@ -147,21 +148,21 @@ void Endpoint::document(const ExchangePtr& x, const std::string& body, std::stri
 
 // GET / with a credential tells who you are: the answer of whoami without the envelope.
 void Endpoint::identify(const ExchangePtr& x) {
-  const tools::Tool* tool = services_.registry.find("whoami");
-  ASSERT(tool != nullptr, "whoami is registered before the server listens");
+  const tools::Tool* tool = services_.catalogue.tools().find("whoami");
+  if (tool == nullptr) return refuse_http_request(x, 404, "not_found", "There is no whoami here");
   x->tool = "whoami";
   auto permit = services_.policy.decide(x->principal, tool->operation());
   if (!permit) return refuse_denied(x, tool->operation(), permit.error());
-  read(x, *tool, std::move(*permit), {});
+  read_at_once(x, *tool, std::move(*permit), {});
 }
 
-audit::Intent Endpoint::intent(const Exchange& x, const tools::Tool& tool,
+audit::Intent Endpoint::intent(const Exchange& x, std::string target,
                                const json::object& arguments) const {
   audit::Intent what;
   what.request_id = x.request_id;
   what.peer = x.request.peer;
   what.era = x.message.version;
-  what.target = target_of(tool, arguments);
+  what.target = std::move(target);
   what.arguments = &arguments;
   return what;
 }
@@ -183,7 +184,7 @@ audit::RefusedCall Endpoint::refusal(const Exchange& x, std::string_view reason,
 // fill the table in which refusals are counted.
 void Endpoint::describe_asked(audit::RefusedCall& call, const Exchange& x) const {
   const Message& message = x.message;
-  const bool known = is_served(message.method);
+  const bool known = find_method(message) != nullptr;
   call.operation = known ? message.method : "*";
   if (!known) call.target = printable(message.method, 128);
   if (message.method != "tools/call" || !message.params) return;
@@ -192,10 +193,13 @@ void Endpoint::describe_asked(audit::RefusedCall& call, const Exchange& x) const
   if (const auto arguments = find_object(*message.params, "arguments")) {
     call.arguments = std::move(arguments->value().as_object());
   }
-  const tools::Tool* tool = services_.registry.find(name);
+  const tools::Tool* tool = services_.catalogue.tools().find(name);
   if (tool == nullptr) return;
   call.operation = tool->operation().name;
-  call.target = call.arguments ? target_of(*tool, *call.arguments) : "";
+  const std::string& target = tool->spec().target_argument;
+  call.target = call.arguments && !target.empty()
+                    ? printable(find_string(*call.arguments, target).value_or(""), 128)
+                    : "";
 }
 
 identity::Presented Endpoint::presented(const http::Request& request, const Headers& headers,

@@ -25,22 +25,49 @@ ArenaBlock::~ArenaBlock() {
   if (spare_blocks.size() < kSpareBlocks) spare_blocks.push_back(std::move(bytes_));
 }
 
+void Exchange::open_stream() {
+  if (stream_ || session_stream_) return;
+  http::EventStream out = responder_.stream();
+  if (session) {
+    session_stream_ = session->open_stream(std::move(out));
+  } else {
+    stream_ = std::move(out);
+  }
+}
+
 void Exchange::notify(std::string_view json_text) {
   const std::lock_guard lock(mutex_);
   if (answered_) return;
-  if (!stream_) stream_ = responder_.stream();
+  open_stream();
+  if (session_stream_) return session_stream_->event(json_text);
   stream_->event(json_text);
 }
 
 void Exchange::answer(http::Response response) {
   const std::lock_guard lock(mutex_);
   if (std::exchange(answered_, true)) return;
+  if (session_stream_) return session_stream_->finish(response.body);
   if (!stream_) {
     responder_.send(std::move(response));
     return;
   }
   stream_->event(response.body);
   stream_->close();
+}
+
+void Exchange::let_go() {
+  constexpr std::chrono::milliseconds kRetry{500};
+  const std::lock_guard lock(mutex_);
+  if (answered_) return;
+  open_stream();
+  if (session_stream_) session_stream_->let_go(kRetry);
+}
+
+http::EventStream Exchange::detach() {
+  const std::lock_guard lock(mutex_);
+  ASSERT(!answered_ && !stream_ && !session_stream_, "a stream is the whole answer");
+  answered_ = true;
+  return responder_.stream();
 }
 
 }  // namespace kubiya::mcp

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/json_text.h"
@@ -19,6 +20,7 @@
 #include "http/message.h"
 #include "mcp/headers.h"
 #include "mcp/message.h"
+#include "mcp/session.h"
 
 namespace kubiya::mcp {
 
@@ -39,10 +41,17 @@ class ArenaBlock {
 
 class Exchange {
  public:
+  enum NoHeaders { no_headers };
   Exchange(const http::Request& r, http::Responder responder, std::string id)
       : request(r),
         request_id(std::move(id)),
         headers(read_headers(r.headers)),
+        responder_(std::move(responder)) {}
+  // Of a transport that has no headers to repeat the body in.
+  Exchange(const http::Request& r, http::Responder responder, std::string id, NoHeaders)
+      : request(r),
+        request_id(std::move(id)),
+        headers(without_mirrored(read_headers(r.headers))),
         responder_(std::move(responder)) {}
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
@@ -60,23 +69,38 @@ class Exchange {
   PrincipalPtr principal;  // null until verified, and for the open methods of API-key mode
   bool received = false;   // body parsed and decoded
   JsonText body{&memory_};
-  Message message;          // views into body
-  std::string_view rpc_id;  // JSON text of the id
+  std::string session_version;      // settled by the session that the request names
+  Message message;                  // views into body and session_version
+  std::vector<JsonView> batch;      // the messages, when the body is an array
+  std::shared_ptr<Exchange> whole;  // of one message of a batch: what holds its bytes
+  std::string_view rpc_id;          // JSON text of the id
   Accepts accepts;
-  std::string tool;  // name, once known to be one of ours
+  std::string tool;                              // name, once known to be one of ours
+  std::shared_ptr<Session> session;              // of the legacy era, when there is one
+  std::shared_ptr<const tools::Tool> kept_tool;  // keeps one that may come and go
+
+  bool can_stream() const { return accepts.events; }
 
   // Runs `work` on this connection's loop.
   void post(std::function<void()> work) const { responder_.post(std::move(work)); }
 
-  // A notification that belongs to this request, before its answer. Opens the event stream.
+  // A message that belongs to this request, before its answer. Opens the event stream.
   void notify(std::string_view json_text);
   // The one answer. On an open stream the body becomes the last event.
   void answer(http::Response response);
+  // Ends the connection of a stream that can be taken up again.
+  void let_go();
+  // The request is answered by a stream of somebody else's making; this exchange is then done.
+  http::EventStream detach();
 
  private:
+  void open_stream();
+
   std::mutex mutex_;
   http::Responder responder_;
+
   std::optional<http::EventStream> stream_;
+  std::shared_ptr<SessionStream> session_stream_;  // instead, in a session
   bool answered_ = false;
 };
 

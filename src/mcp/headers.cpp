@@ -35,6 +35,10 @@ Headers read_headers(std::span<const http::Header> headers) {
         break;
       case 13:
         take(header, "authorization", found.authorization);
+        take(header, "last-event-id", found.last_event_id);
+        break;
+      case 14:
+        take(header, "mcp-session-id", found.session);
         break;
       case 15:
         take(header, "idempotency-key", found.idempotency_key);
@@ -50,6 +54,12 @@ Headers read_headers(std::span<const http::Header> headers) {
     }
   }
   return found;
+}
+
+Headers without_mirrored(Headers headers) {
+  headers.mirrored = {};
+  headers.mirrored.carried = false;
+  return headers;
 }
 
 }  // namespace kubiya::mcp

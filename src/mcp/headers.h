@@ -18,9 +18,13 @@ struct Headers {
   Field content_encoding;
   Field accept;
   Field idempotency_key;
+  Field session;        // Mcp-Session-Id
+  Field last_event_id;  // Last-Event-ID
   MirroredHeaders mirrored;
 };
 
 Headers read_headers(std::span<const http::Header> headers);
+// The same for a transport without headers of its own.
+Headers without_mirrored(Headers headers);
 
 }  // namespace kubiya::mcp

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::string_view kVersionKey = "io.modelcontextprotocol/protocolVersion";
 constexpr std::string_view kCapabilitiesKey = "io.modelcontextprotocol/clientCapabilities";
+constexpr std::string_view kLogLevelKey = "io.modelcontextprotocol/logLevel";
 constexpr std::size_t kIdBytesMax = 1024;
 
 using Failure = tl::unexpected<ProtocolError>;
@@ -47,6 +48,19 @@ tl::expected<void, ProtocolError> take_progress_token(JsonView meta, Message& me
   return {};
 }
 
+tl::expected<void, ProtocolError> take_log_level(JsonView meta, Message& message) {
+  const auto level = meta.find(kLogLevelKey);
+  if (!level) return {};
+  if (!log_level_rank(find_string(meta, kLogLevelKey).value_or(""))) {
+    return refuse(rpc::kInvalidParams,
+                  fmt::format("params._meta[\"{}\"] must be a log level: debug, info, notice, "
+                              "warning, error, critical, alert or emergency",
+                              kLogLevelKey));
+  }
+  message.log_level = level->string();
+  return {};
+}
+
 // The parameter that Mcp-Name repeats, for the methods that have one.
 std::string_view named_by(std::string_view method) {
   if (method == "tools/call" || method == "prompts/get") return "name";
@@ -77,13 +91,14 @@ tl::expected<void, ProtocolError> check_name(const Message& message,
     return refuse(rpc::kInvalidParams,
                   fmt::format("params.{} is required and must be a string", member));
   }
+  if (!headers.carried) return {};
   if (headers.name.count == 0)
     return refuse(rpc::kHeaderMismatch, "The Mcp-Name header is missing");
   if (headers.name.count > 1)
     return refuse(rpc::kHeaderMismatch, "The Mcp-Name header is repeated");
   const auto in_header = decode_header_text(headers.name.value);
   if (!in_header)
-    return refuse(rpc::kHeaderMismatch, "The Mcp-Name header is not valid base64 text");
+    return refuse(rpc::kHeaderMismatch, "The Mcp-Name header is neither plain text nor base64");
   if (*in_header != *in_body)
     return refuse(rpc::kHeaderMismatch, "The Mcp-Name header differs from the body");
   return {};
@@ -99,31 +114,40 @@ tl::expected<Message, ProtocolError> modern(Message message, const MirroredHeade
     return refuse(rpc::kInvalidParams,
                   fmt::format("params._meta[\"{}\"] must be a string", kVersionKey));
   }
-  if (!find_object(meta, kCapabilitiesKey)) {
+  message.capabilities = find_object(meta, kCapabilitiesKey);
+  if (!message.capabilities) {
     return refuse(rpc::kInvalidParams,
                   fmt::format("params._meta[\"{}\"] must be an object", kCapabilitiesKey));
   }
   if (auto ok = take_progress_token(meta, message); !ok) return Failure(ok.error());
-  if (auto ok = mirror(headers.version, "MCP-Protocol-Version", *version); !ok)
-    return Failure(ok.error());
-  if (auto ok = mirror(headers.method, "Mcp-Method", message.method); !ok)
-    return Failure(ok.error());
+  if (auto ok = take_log_level(meta, message); !ok) return Failure(ok.error());
+  if (headers.carried) {
+    if (auto ok = mirror(headers.version, "MCP-Protocol-Version", *version); !ok)
+      return Failure(ok.error());
+    if (auto ok = mirror(headers.method, "Mcp-Method", message.method); !ok)
+      return Failure(ok.error());
+  }
   if (*version != kModernVersion) return unsupported(*version);
   message.version = kModernVersion;
   if (auto ok = check_name(message, headers); !ok) return Failure(ok.error());
   return message;
 }
 
-tl::expected<Message, ProtocolError> legacy(Message message, const MirroredHeaders& headers) {
+bool is_legacy_version(std::string_view version) {
+  return std::find(kLegacyVersions.begin(), kLegacyVersions.end(), version) !=
+         kLegacyVersions.end();
+}
+
+tl::expected<Message, ProtocolError> legacy(Message message, const MirroredHeaders& headers,
+                                            std::string_view session_version) {
   message.era = Era::legacy;
-  message.version = kLegacyVersions.back();
+  message.version = session_version.empty() ? kBatchVersion : session_version;
   if (headers.version.count > 1)
     return refuse(rpc::kInvalidRequest, "The MCP-Protocol-Version header is repeated");
-  if (headers.version.count == 1) {
-    const auto known =
-        std::find(kLegacyVersions.begin(), kLegacyVersions.end(), headers.version.value);
-    if (known == kLegacyVersions.end()) return unsupported(headers.version.value);
-    message.version = *known;
+  // The version is what `initialize` is about to settle, so none can be wrong before it.
+  if (headers.version.count == 1 && message.method != "initialize") {
+    if (!is_legacy_version(headers.version.value)) return unsupported(headers.version.value);
+    message.version = headers.version.value;
   }
   if (const auto meta = meta_of(message.params)) {
     if (auto ok = take_progress_token(*meta, message); !ok) return Failure(ok.error());
@@ -134,16 +158,18 @@ tl::expected<Message, ProtocolError> legacy(Message message, const MirroredHeade
 // Which era a request belongs to is said by its body; a header alone cannot make it modern, but a
 // modern header on a body without the claim is a broken modern request and not a legacy one.
 tl::expected<Message, ProtocolError> classify(const Message& message,
-                                              const MirroredHeaders& headers) {
+                                              const MirroredHeaders& headers,
+                                              std::string_view session_version) {
   const auto meta = meta_of(message.params);
   const bool claims_modern = meta && meta->find(kVersionKey);
   const bool modern_header = headers.version.count != 0 && headers.version.value == kModernVersion;
-  if (message.id.empty()) {
-    Message notification = message;
-    notification.era = modern_header || claims_modern ? Era::modern : Era::legacy;
-    notification.version =
-        notification.era == Era::modern ? kModernVersion : kLegacyVersions.back();
-    return notification;
+  if (message.kind != Message::Kind::request) {
+    Message other = message;
+    other.era = modern_header || claims_modern ? Era::modern : Era::legacy;
+    other.version = session_version.empty() ? kBatchVersion : session_version;
+    if (is_legacy_version(headers.version.value)) other.version = headers.version.value;
+    if (other.era == Era::modern) other.version = kModernVersion;
+    return other;
   }
   if (claims_modern) return modern(message, headers);
   if (modern_header && message.method == "initialize") {
@@ -154,18 +180,29 @@ tl::expected<Message, ProtocolError> classify(const Message& message,
     return refuse(rpc::kInvalidParams,
                   fmt::format("params._meta[\"{}\"] is required", kVersionKey));
   }
-  return legacy(message, headers);
+  return legacy(message, headers, session_version);
 }
 
 bool is_legal_envelope(JsonView object) { return find_string(object, "jsonrpc") == "2.0"; }
 
 }  // namespace
 
+std::optional<int> log_level_rank(std::string_view word) {
+  constexpr std::array<std::string_view, 8> kLevels{"debug", "info",     "notice", "warning",
+                                                    "error", "critical", "alert",  "emergency"};
+  const auto at = std::find(kLevels.begin(), kLevels.end(), word);
+  if (at == kLevels.end()) return std::nullopt;
+  return static_cast<int>(at - kLevels.begin());
+}
+
 std::optional<std::string> decode_header_text(std::string_view value) {
   constexpr std::string_view prefix = "=?base64?";
   constexpr std::string_view suffix = "?=";
   if (value.size() < prefix.size() + suffix.size() || !value.starts_with(prefix) ||
       !value.ends_with(suffix)) {
+    const bool plain = std::all_of(value.begin(), value.end(),
+                                   [](char c) { return c == '\t' || (c >= ' ' && c <= '~'); });
+    if (!plain) return std::nullopt;
     return std::string(value);
   }
   auto text = unbase64(value.substr(prefix.size(), value.size() - prefix.size() - suffix.size()));
@@ -173,10 +210,19 @@ std::optional<std::string> decode_header_text(std::string_view value) {
   return text;
 }
 
-Decoded decode(JsonView body, const MirroredHeaders& headers) {
+// Revisions with batches know no version header, but every client of theirs has a session.
+bool allows_batch(const MirroredHeaders& headers, std::string_view session_version) {
+  if (headers.version.count != 0) {
+    return headers.version.count == 1 && headers.version.value == kBatchVersion;
+  }
+  return session_version == kBatchVersion;
+}
+
+Decoded decode(JsonView body, const MirroredHeaders& headers, std::string_view session_version) {
   using Kind = JsonView::Kind;
-  if (body.kind() == Kind::array)
-    return {{}, refuse(rpc::kInvalidRequest, "Batches are not accepted: send one message")};
+  if (body.kind() == Kind::array) {
+    return {{}, refuse(rpc::kInvalidRequest, "Batches are not accepted here: send one message")};
+  }
   if (!is_legal_envelope(body)) {
     return {{}, refuse(rpc::kInvalidRequest, "The body must be one JSON-RPC 2.0 object")};
   }
@@ -187,16 +233,25 @@ Decoded decode(JsonView body, const MirroredHeaders& headers) {
   }
   const auto method = find_string(body, "method");
   if (!method) {
-    const bool response = body.find("result") || body.find("error");
-    return {message.id, refuse(rpc::kInvalidRequest,
-                               response ? "This server asks nothing, so it takes no responses"
-                                        : "method is required and must be a string")};
+    message.result = body.find("result");
+    message.error = body.find("error");
+    if (message.id.empty() || message.result.has_value() == message.error.has_value()) {
+      return {message.id, refuse(rpc::kInvalidRequest, "method is required and must be a string")};
+    }
+    message.kind = Message::Kind::response;
+    return {message.id, classify(message, headers, session_version)};
   }
   message.method = *method;
   message.params = body.find("params");
   if (message.params && message.params->kind() != Kind::object)
     return {message.id, refuse(rpc::kInvalidRequest, "params must be an object")};
-  return {message.id, classify(message, headers)};
+  if (message.id.empty()) {
+    message.kind = Message::Kind::notification;
+    if (!method->starts_with("notifications/")) {
+      return {{}, refuse(rpc::kInvalidRequest, "A request needs an id: a string or an integer")};
+    }
+  }
+  return {message.id, classify(message, headers, session_version)};
 }
 
 bool is_json_content(std::string_view content_type) {
@@ -207,6 +262,25 @@ bool is_json_content(std::string_view content_type) {
   return iequals(parameter, "charset=utf-8") || iequals(parameter, "charset=\"utf-8\"");
 }
 
+namespace {
+
+// Whether the parameters hold a weight of zero (RFC 9110, 12.4.2).
+bool refuses(std::string_view parameters) {
+  while (!parameters.empty()) {
+    const auto semicolon = parameters.find(';');
+    const std::string_view parameter = trim(parameters.substr(0, semicolon));
+    if (parameter.size() > 2 && (parameter[0] | 0x20) == 'q' && parameter[1] == '=' &&
+        parameter.substr(2).find_first_not_of("0.") == std::string_view::npos) {
+      return true;
+    }
+    if (semicolon == std::string_view::npos) break;
+    parameters.remove_prefix(semicolon + 1);
+  }
+  return false;
+}
+
+}  // namespace
+
 Accepts parse_accept(std::string_view accept) {
   if (trim(accept).empty()) return {true, true};
   Accepts result;
@@ -214,7 +288,13 @@ Accepts parse_accept(std::string_view accept) {
   for (int i = 0; i < 32 && !accept.empty(); ++i) {
     const auto comma = accept.find(',');
     const std::string_view item = accept.substr(0, comma);
-    const std::string_view type = trim(item.substr(0, item.find(';')));
+    const auto parameters = item.find(';');
+    const std::string_view type = trim(item.substr(0, parameters));
+    if (parameters != std::string_view::npos && refuses(item.substr(parameters + 1))) {
+      if (comma == std::string_view::npos) break;
+      accept.remove_prefix(comma + 1);
+      continue;
+    }
     if (type == "*/*") result.json = result.events = true;
     if (iequals(type, "application/json") || iequals(type, "application/*")) result.json = true;
     if (iequals(type, "text/event-stream") || iequals(type, "text/*")) result.events = true;

@@ -27,7 +27,9 @@ std::string verdict(const Sent& sent) {
   if (!decoded.message) return std::to_string(decoded.message.error().code);
   const Message& m = *decoded.message;
   return std::string(m.era == Era::modern ? "modern " : "legacy ") + std::string(m.version) +
-         (m.id.empty() ? " notification" : "");
+         (m.kind == Message::Kind::notification ? " notification"
+          : m.kind == Message::Kind::response   ? " response"
+                                                : "");
 }
 
 std::string modern(std::string_view method, std::string_view more = "") {
@@ -76,7 +78,13 @@ INSTANTIATE_TEST_SUITE_P(
              {},
              {},
              {}},
-            "legacy 2025-06-18"},
+            "legacy 2025-03-26"},
+        Row{"LegacyInitializeNegotiatesWhateverTheHeaderSays",
+            {R"({"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2024-11-05"}})",
+             {"2024-11-05"},
+             {},
+             {}},
+            "legacy 2025-03-26"},
         Row{"LegacyWithHeader",
             {R"({"jsonrpc":"2.0","id":"a","method":"ping"})", {"2025-11-25"}, {}, {}},
             "legacy 2025-11-25"},
@@ -93,7 +101,14 @@ INSTANTIATE_TEST_SUITE_P(
              {},
              {}},
             "-32600"},
-        Row{"D33Response", {R"({"jsonrpc":"2.0","id":1,"result":{}})", {}, {}, {}}, "-32600"},
+        Row{"D33Response",
+            {R"({"jsonrpc":"2.0","id":1,"result":{}})", {}, {}, {}},
+            "legacy 2025-03-26 response"},
+        Row{"D33ResponseWithoutId", {R"({"jsonrpc":"2.0","result":{}})", {}, {}, {}}, "-32600"},
+        Row{"D33ResponseWithBoth",
+            {R"({"jsonrpc":"2.0","id":1,"result":{},"error":{}})", {}, {}, {}},
+            "-32600"},
+        Row{"RequestWithoutId", {R"({"jsonrpc":"2.0","method":"ping"})", {}, {}, {}}, "-32600"},
         Row{"D34DuplicateMember",
             {R"({"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/list"})", {}, {}, {}},
             "parse"},
@@ -134,6 +149,18 @@ INSTANTIATE_TEST_SUITE_P(
              {"tools/call"},
              {"=?base64?d2hvYW1pIQ?="}},
             "-32020"},
+        Row{"D38NameWithRawNonAscii",
+            {modern("tools/call", R"(,"name":"caf\u00e9")"),
+             {"2026-07-28"},
+             {"tools/call"},
+             {"caf\u00e9"}},
+            "-32020"},
+        Row{"LogLevelOfAnotherWord",
+            {R"({"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/logLevel":"loud"}}})",
+             {"2026-07-28"},
+             {"x"},
+             {}},
+            "-32602"},
         Row{"D38SentinelCaseChangedIsLiteral",
             {modern("tools/call", R"(,"name":"whoami")"),
              {"2026-07-28"},
@@ -172,6 +199,37 @@ INSTANTIATE_TEST_SUITE_P(
             "-32602"}),
     [](const auto& row) { return std::string(row.param.name); });
 
+MirroredHeaders of_version(std::string_view version) {
+  MirroredHeaders headers;
+  headers.version = {version, 1};
+  return headers;
+}
+
+TEST(SessionVersion, CountsWhereThereIsNoHeader) {
+  JsonText body;
+  ASSERT_TRUE(body.read(R"({"jsonrpc":"2.0","id":1,"method":"ping"})"));
+  EXPECT_EQ(decode(body.root(), {}, "2025-11-25").message->version, "2025-11-25");
+  const MirroredHeaders older = of_version("2025-06-18");
+  EXPECT_EQ(decode(body.root(), older, "2025-11-25").message->version, "2025-06-18");
+}
+
+TEST(Batches, AreOfOneRevisionOnly) {
+  EXPECT_FALSE(allows_batch({}, ""));
+  EXPECT_FALSE(allows_batch({}, "2025-11-25"));
+  EXPECT_TRUE(allows_batch({}, "2025-03-26"));
+  EXPECT_TRUE(allows_batch(of_version("2025-03-26"), ""));
+  EXPECT_FALSE(allows_batch(of_version("2025-06-18"), "2025-03-26"));
+}
+
+TEST(WithoutHeaders, TheBodyAloneCounts) {
+  const std::string text = modern("tools/call", R"(,"name":"whoami")");
+  JsonText body;
+  ASSERT_TRUE(body.read(text));
+  MirroredHeaders none;
+  none.carried = false;
+  EXPECT_TRUE(decode(body.root(), none).message);
+}
+
 TEST(MessageId, IsKnownEvenWhenTheRestIsRefused) {
   JsonText body;
   ASSERT_TRUE(body.read(R"({"jsonrpc":"2.0","id":"abc","method":"server/discover"})"));
@@ -196,6 +254,9 @@ TEST(Accept, IsLenientAboutWildcardsAndAbsence) {
   EXPECT_TRUE(parse_accept("*/*").events);
   const auto both = parse_accept("application/json, text/event-stream;q=0.9");
   EXPECT_TRUE(both.json && both.events);
+  const auto refused = parse_accept("application/json;q=0, text/event-stream; Q=0.000, */*;q=0");
+  EXPECT_FALSE(refused.json || refused.events);
+  EXPECT_TRUE(parse_accept("application/json;q=0.001").json);
   const auto neither = parse_accept("text/html, image/png");
   EXPECT_FALSE(neither.json || neither.events);
 }

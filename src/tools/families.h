@@ -13,8 +13,9 @@
 #include "engine/backend.h"
 #include "policy/policy.h"
 #include "store/store.h"
-#include "tools/registry.h"
+#include "tools/catalogue.h"
 #include "workflow/definition.h"
+#include "workflow/plan.h"
 
 namespace kubiya::tools {
 
@@ -26,6 +27,7 @@ struct Services {
   Timers& timers;
   WorkerPool& workers;
   const Clock& clock;
+  Changes& changes;
   const policy::Policy& policy;
   workflow::Limits workflow_limits;
   std::chrono::seconds wait_default{25};
@@ -33,11 +35,29 @@ struct Services {
   std::string server_name;
 };
 
+// Everything below.
+Result<> fill_catalogue(Catalogue& catalogue, const Services& services);
+
 // list_, get_, create_, update_, delete_, validate_workflow.
 Result<> add_workflow_tools(Registry& registry, const Services& services);
 // execute_workflow, get_execution, list_executions, get_execution_logs, cancel_execution.
 Result<> add_run_tools(Registry& registry, const Services& services);
 // whoami.
 Result<> add_identity_tools(Registry& registry, const Services& services);
+// workflow://{name}, run://{id}, run://{id}/log.
+void add_resources(Catalogue& catalogue, const Services& services);
+// workflow_dsl_guide, workflow_patterns, incident_response.
+Result<> add_prompts(Catalogue& catalogue, const Services& services);
+void add_run_tasks(Catalogue& catalogue, const Services& services);
+
+// What the families share.
+// The answer of execute_workflow: the run as it stands, and where it is followed when it goes on.
+Result<ToolResult> execution_answer(const Services& services, const engine::Started& started);
+// Names of the caller's workflows that begin so.
+Completion complete_workflow(const Services& services, const PrincipalPtr& principal,
+                             std::string_view begun);
+// Null for a run that has ended. With `output` also what steps print counts as a change.
+std::unique_ptr<Watch> watch_run(const Services& services, const store::RunRow& run, bool output,
+                                 std::function<void()> changed);
 
 }  // namespace kubiya::tools

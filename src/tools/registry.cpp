@@ -36,8 +36,8 @@ Result<schema::Schema> compile(std::string_view tool, std::string_view which, st
 
 json::object listing(const ToolSpec& spec, const json::value& input, const json::value& output) {
   json::object tool;
-  tool["name"] = spec.operation.name;
-  tool["title"] = spec.title;
+  tool["name"] = spec.name;
+  if (!spec.title.empty()) tool["title"] = spec.title;
   tool["description"] = spec.description;
   tool["inputSchema"] = input;
   if (output.is_object()) tool["outputSchema"] = output;
@@ -47,7 +47,74 @@ json::object listing(const ToolSpec& spec, const json::value& input, const json:
                                      {"destructiveHint", spec.annotations.destructive},
                                      {"idempotentHint", reads || spec.annotations.idempotent},
                                      {"openWorldHint", spec.annotations.open_world}};
+  if (!spec.meta.empty()) tool["_meta"] = spec.meta;
   return tool;
+}
+
+bool is_token(std::string_view text) {
+  constexpr std::string_view kOther = "!#$%&'*+-.^_`|~";  // RFC 9110, 5.6.2
+  return !text.empty() && std::all_of(text.begin(), text.end(), [kOther](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           kOther.find(c) != kOther.npos;
+  });
+}
+
+bool names_header(const json::value& schema) {
+  if (const auto* list = schema.if_array())
+    return std::any_of(list->begin(), list->end(), names_header);
+  const auto* object = schema.if_object();
+  if (object == nullptr) return false;
+  if (object->contains("x-mcp-header")) return true;
+  return std::any_of(object->begin(), object->end(),
+                     [](const auto& member) { return names_header(member.value()); });
+}
+
+// Collects what `properties` alone lead to; an annotation anywhere else has no place in the
+// arguments that could be named.
+Result<> collect_headers(std::string_view tool, const json::object& schema,
+                         std::vector<std::string> path, std::vector<Tool::HeaderParam>& found) {
+  for (const auto& [keyword, value] : schema) {
+    if (keyword == "properties" || keyword == "x-mcp-header") continue;
+    if (names_header(value)) {
+      return fail(Code::invalid,
+                  fmt::format("{}: x-mcp-header is allowed under properties only", tool));
+    }
+  }
+  const json::object* properties = find_object(schema, "properties");
+  if (properties == nullptr) return {};
+  for (const auto& [name, value] : *properties) {
+    const auto* object = value.if_object();
+    if (object == nullptr) continue;
+    std::vector<std::string> here = path;
+    here.emplace_back(name);
+    if (object->contains("x-mcp-header")) {
+      const std::string_view header = find_string(*object, "x-mcp-header").value_or("");
+      const std::string_view type = find_string(*object, "type").value_or("");
+      if (!is_token(header) || (type != "string" && type != "integer" && type != "boolean")) {
+        return fail(Code::invalid,
+                    fmt::format("{}: x-mcp-header must be a header name on a string, an integer or "
+                                "a boolean",
+                                tool));
+      }
+      std::string full = "Mcp-Param-" + std::string(header);
+      for (const auto& other : found) {
+        if (iequals(other.header, full)) {
+          return fail(Code::invalid,
+                      fmt::format("{}: the header {} is named twice", tool, printable(full)));
+        }
+      }
+      found.push_back({std::move(full), here});
+    }
+    TRY_VOID(collect_headers(tool, *object, std::move(here), found));
+  }
+  return {};
+}
+
+Result<std::vector<Tool::HeaderParam>> header_params(std::string_view tool,
+                                                     const json::object& schema) {
+  std::vector<Tool::HeaderParam> found;
+  TRY_VOID(collect_headers(tool, schema, {}, found));
+  return found;
 }
 
 }  // namespace
@@ -74,44 +141,64 @@ void Tool::mutate(std::shared_ptr<const Call> call, const audit::DurableTicket& 
   mutate_(std::move(call), ticket, std::move(done));
 }
 
-Result<std::unique_ptr<Tool>> Registry::make(ToolSpec spec) const {
-  const std::string& name = spec.operation.name;
+Result<std::unique_ptr<Tool>> Registry::compile(ToolSpec spec) {
+  if (spec.name.empty()) spec.name = spec.operation.name;
+  const std::string& name = spec.name;
   if (!is_tool_name(name)) {
     return fail(
         Code::invalid,
         fmt::format("{} is not a tool name: use 1 to 64 of A-Z a-z 0-9 _ - .", printable(name)));
   }
-  if (by_name_.contains(name)) {
-    return fail(Code::conflict, fmt::format("there is a tool named {} already", name));
-  }
   json::value input, output;
   auto tool = std::make_unique<Tool>();
-  tool->input_ = TRY(compile(name, "input", spec.input_schema, input));
+  tool->input_ = TRY(tools::compile(name, "input", spec.input_schema, input));
   if (!spec.output_schema.empty()) {
-    TRY(compile(name, "output", spec.output_schema, output));
+    TRY(tools::compile(name, "output", spec.output_schema, output));
   }
+  tool->header_params_ = TRY(header_params(name, input.get_object()));
   tool->listing_ = to_json(listing(spec, input, output));
   tool->spec_ = std::move(spec);
   return tool;
 }
 
-Result<> Registry::add(ToolSpec spec, Tool::ReadHandler handler) {
-  ASSERT(spec.operation.effect == policy::Effect::reads, "a reading handler needs a reading tool");
-  auto tool = TRY(make(std::move(spec)));
-  tool->read_ = std::move(handler);
-  by_name_.emplace(tool->operation().name, tool.get());
+Result<> Registry::insert(std::unique_ptr<Tool> tool) {
+  if (by_name_.contains(tool->name())) {
+    return fail(Code::conflict,
+                fmt::format("there is a tool named {} already", printable(tool->name())));
+  }
+  by_name_.emplace(tool->name(), tool.get());
   tools_.push_back(std::move(tool));
   return {};
+}
+
+Result<> Registry::add(ToolSpec spec, Tool::ReadHandler handler) {
+  ASSERT(spec.operation.effect == policy::Effect::reads, "a reading handler needs a reading tool");
+  auto tool = TRY(compile(std::move(spec)));
+  tool->read_ = std::move(handler);
+  return insert(std::move(tool));
 }
 
 Result<> Registry::add(ToolSpec spec, Tool::MutateHandler handler) {
   ASSERT(spec.operation.effect == policy::Effect::mutates,
          "a mutating handler needs a mutating tool");
-  auto tool = TRY(make(std::move(spec)));
+  auto tool = TRY(compile(std::move(spec)));
   tool->mutate_ = std::move(handler);
-  by_name_.emplace(tool->operation().name, tool.get());
-  tools_.push_back(std::move(tool));
-  return {};
+  return insert(std::move(tool));
+}
+
+Result<std::shared_ptr<const Tool>> Registry::make(ToolSpec spec, Tool::ReadHandler handler) {
+  ASSERT(spec.operation.effect == policy::Effect::reads, "a reading handler needs a reading tool");
+  auto tool = TRY(compile(std::move(spec)));
+  tool->read_ = std::move(handler);
+  return std::shared_ptr<const Tool>(std::move(tool));
+}
+
+Result<std::shared_ptr<const Tool>> Registry::make(ToolSpec spec, Tool::MutateHandler handler) {
+  ASSERT(spec.operation.effect == policy::Effect::mutates,
+         "a mutating handler needs a mutating tool");
+  auto tool = TRY(compile(std::move(spec)));
+  tool->mutate_ = std::move(handler);
+  return std::shared_ptr<const Tool>(std::move(tool));
 }
 
 const Tool* Registry::find(std::string_view name) const {

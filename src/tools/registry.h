@@ -22,17 +22,43 @@
 
 namespace kubiya::tools {
 
+// What the caller's client said it can do while this call is answered (MCP client capabilities).
+struct ClientAbilities {
+  bool elicit_form = false;
+  bool elicit_url = false;
+  bool sampling = false;
+  bool roots = false;
+  bool tasks = false;  // the extension io.modelcontextprotocol/tasks
+};
+
+// Something only the caller's client, or the person behind it, can tell.
+struct InputRequest {
+  std::string key;     // unique within the call
+  std::string method;  // "elicitation/create", "sampling/createMessage" or "roots/list"
+  json::object params;
+};
+
 // What a tool answers: a JSON object for programs, a short text for people and models.
 struct ToolResult {
-  std::string structured = "{}";  // JSON text of an object
+  std::string structured = "{}";  // JSON text of an object; empty: there is none
   std::string text;
-  std::string run_id;  // these three for the audit record, when there is one
-  std::string target;  // what was acted on, unless an argument names it
-  std::string digest;  // SHA-256 of the workflow definition, hex
+  std::string content = {};  // JSON text of an array of content blocks, to send instead of `text`
+  std::string run_id;        // these three for the audit record, when there is one
+  std::string target;        // what was acted on, unless an argument names it
+  std::string digest;        // SHA-256 of the workflow definition, hex
   std::string reason = "done";
   bool failed = false;  // the operation was carried out and what it ran did not succeed
   // Nothing was done: the policy, asked again with what the arguments stand for, said no.
   std::optional<policy::Denied> denied;
+
+  // Not an end: what has to be known before there can be one. The handler is called again, with
+  // the answers and with `state` as it gave it.
+  std::vector<InputRequest> asks = {};
+  std::string state = {};
+  // The work goes on as this task of the catalogue's; needs ClientAbilities::tasks.
+  std::string task = {};
+
+  bool is_final() const { return asks.empty() && state.empty() && task.empty(); }
 };
 
 // One call, after policy allowed it.
@@ -40,10 +66,17 @@ struct Call {
   policy::Permit permit;
   json::object arguments;  // valid against the tool's input schema
   std::string request_id;
-  std::optional<std::string> idempotency_key;  // from the Idempotency-Key header
+  std::optional<std::string> idempotency_key = {};  // from the Idempotency-Key header
   // Set when the caller asked for progress: `progress` grows, `total` when known. Any thread.
   std::function<void(double progress, std::optional<double> total, std::string_view message)>
-      progress;
+      progress = {};
+  // Set when the caller wants log messages: `level` is one of RFC 5424's words. Any thread.
+  std::function<void(std::string_view level, const json::value& data)> log = {};
+  // Set on a stream that can be taken up again: ends the connection, not the call.
+  std::function<void()> let_go = {};
+  ClientAbilities client = {};
+  json::object answers = {};  // to InputRequests, by key
+  std::string state = {};     // of the ToolResult that asked
 };
 
 using Done = std::function<void(Result<ToolResult>)>;
@@ -60,14 +93,20 @@ struct Annotations {
 };
 
 struct ToolSpec {
-  policy::Operation operation;  // operation.name is the tool's name
+  policy::Operation operation;
+  std::string name = {};  // of the tool, when it is not the operation's
   std::string title;
   std::string description;
   std::string input_schema;   // JSON Schema 2020-12, JSON text
   std::string output_schema;  // likewise; empty: none
   Annotations annotations;
+  json::object meta = {};  // `_meta` of the listing
   Placement placement = Placement::worker;
-  std::string target_argument;  // the argument that names what is acted on, for the audit record
+  // What is acted on, for the audit record: the argument that names it, or the thing itself.
+  std::string target_argument;
+  std::string target = {};
+  bool needs_tasks = false;      // answers with a task and cannot do otherwise
+  bool always_admitted = false;  // ends work under way, so it never waits for a place
   // The handler asks the policy again once it knows the workflow and the values of its params.
   bool decides_again = false;
 };
@@ -80,8 +119,15 @@ class Tool {
 
   const ToolSpec& spec() const { return spec_; }
   const policy::Operation& operation() const { return spec_.operation; }
+  const std::string& name() const { return spec_.name; }
   // One object of `tools/list`, serialized once.
   const std::string& listing() const { return listing_; }
+  // Arguments that are repeated as headers (`x-mcp-header` in the input schema).
+  struct HeaderParam {
+    std::string header;             // "Mcp-Param-Region"
+    std::vector<std::string> path;  // members from the arguments down
+  };
+  const std::vector<HeaderParam>& header_params() const { return header_params_; }
   // Nothing when the arguments fit; otherwise a sentence that names every wrong field.
   std::optional<std::string> check(const json::value& arguments) const;
 
@@ -94,15 +140,20 @@ class Tool {
   ToolSpec spec_;
   std::string listing_;
   std::optional<schema::Schema> input_;
+  std::vector<HeaderParam> header_params_;
   ReadHandler read_;
   MutateHandler mutate_;
 };
 
 class Registry {
  public:
-  // Refused: a bad or taken name, a schema that does not compile, a root that is not an object.
+  // Refused: a bad or taken name, a schema that does not compile, a root that is not an object,
+  // an `x-mcp-header` where MCP does not allow one.
   Result<> add(ToolSpec spec, Tool::ReadHandler handler);
   Result<> add(ToolSpec spec, Tool::MutateHandler handler);
+  // A tool that is in no registry.
+  static Result<std::shared_ptr<const Tool>> make(ToolSpec spec, Tool::ReadHandler handler);
+  static Result<std::shared_ptr<const Tool>> make(ToolSpec spec, Tool::MutateHandler handler);
 
   const Tool* find(std::string_view name) const;
   // In order of registration.
@@ -111,7 +162,8 @@ class Registry {
   Scopes scopes() const;
 
  private:
-  Result<std::unique_ptr<Tool>> make(ToolSpec spec) const;
+  static Result<std::unique_ptr<Tool>> compile(ToolSpec spec);
+  Result<> insert(std::unique_ptr<Tool> tool);
   std::vector<std::unique_ptr<Tool>> tools_;
   std::unordered_map<std::string_view, const Tool*> by_name_;
 };

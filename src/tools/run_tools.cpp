@@ -80,25 +80,6 @@ bool ended_badly(const store::RunRow& run) {
          *status != workflow::RunStatus::partial_success;
 }
 
-// The answer of execute_workflow: the run as it stands, and where it is followed when it goes on.
-Result<ToolResult> execution_answer(const Services& services, const engine::Started& started) {
-  Shown shown = TRY(show(services, started.run_id));
-  shown.view["existing"] = started.existed;
-  const std::string status = shown.run.status;
-  const bool failed = ended_badly(shown.run);
-  const std::string digest = shown.run.digest;
-  ToolResult result = std::move(shown).result();
-  result.digest = digest;
-  result.failed = failed;
-  result.reason = status;
-  if (status == "queued" || status == "running") {
-    result.text += "\nIt goes on in the background: get_execution tells how it ended.";
-  }
-  if (started.existed)
-    result.text += "\nThis is the execution started earlier under the same idempotency key.";
-  return result;
-}
-
 // From the argument or the Idempotency-Key header; both may be there when they agree.
 Result<std::optional<std::string>> idempotency_key(const Call& call) {
   std::optional<std::string> key = call.idempotency_key;
@@ -145,6 +126,19 @@ std::chrono::seconds patience(const Call& call, const Services& services) {
   return wait ? std::min(std::chrono::seconds(*wait), services.wait_max) : services.wait_default;
 }
 
+// A client that knows tasks gets one, unless the call itself says how long it waits.
+bool goes_on_as_task(const Call& call) {
+  return call.client.tasks && find(call.arguments, "wait") == nullptr;
+}
+
+ToolResult as_task(const engine::Started& started) {
+  ToolResult result;
+  result.task = started.run_id;
+  result.run_id = started.run_id;
+  result.reason = "task";
+  return result;
+}
+
 // The arguments with the params that the run will have: a default of the workflow is a value
 // like any other.
 json::object with_params(json::object arguments, const workflow::Pairs& bound) {
@@ -165,6 +159,7 @@ void execute(const Services& services, std::shared_ptr<const Call> call,
   services.backend.start(call->permit, ticket, std::move(*start),
                          [services, call, done = std::move(done)](Result<engine::Started> started) {
                            if (!started) return done(fail(started.error()));
+                           if (goes_on_as_task(*call)) return done(as_task(*started));
                            follow_run(services, call, started->run_id, patience(*call, services),
                                       [services, done, started = *started] {
                                         done(execution_answer(services, started));
@@ -313,6 +308,7 @@ Result<> add_cancel(Registry& registry, const Services& services) {
                     R"("execution_id")"),
       run_schema(R"(,"cancel_requested":{"type":"boolean"})"));
   tool.annotations = {.destructive = true, .idempotent = true, .open_world = false};
+  tool.always_admitted = true;
   return registry.add(
       std::move(tool),
       Tool::MutateHandler([services](std::shared_ptr<const Call> call,
@@ -321,6 +317,24 @@ Result<> add_cancel(Registry& registry, const Services& services) {
 }
 
 }  // namespace
+
+Result<ToolResult> execution_answer(const Services& services, const engine::Started& started) {
+  Shown shown = TRY(show(services, started.run_id));
+  shown.view["existing"] = started.existed;
+  const std::string status = shown.run.status;
+  const bool failed = ended_badly(shown.run);
+  const std::string digest = shown.run.digest;
+  ToolResult result = std::move(shown).result();
+  result.digest = digest;
+  result.failed = failed;
+  result.reason = status;
+  if (status == "queued" || status == "running") {
+    result.text += "\nIt goes on in the background: get_execution tells how it ended.";
+  }
+  if (started.existed)
+    result.text += "\nThis is the execution started earlier under the same idempotency key.";
+  return result;
+}
 
 Result<> add_run_tools(Registry& registry, const Services& services) {
   TRY_VOID(add_execute(registry, services));

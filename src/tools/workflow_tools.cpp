@@ -124,6 +124,7 @@ Result<ToolResult> create(const Call& call, const Services& services) {
                 fmt::format("There is a workflow named {} already: use update_workflow", row.name));
   }
   TRY_VOID(created);
+  services.changes.changed(Changes::List::resources, row.tenant);
   return stored(row, "created");
 }
 
@@ -139,6 +140,7 @@ Result<ToolResult> update(const Call& call, const Services& services) {
                     row.name, expected));
   }
   if (!updated) return fail(unknown_workflow(updated.error(), row.name));
+  services.changes.updated(row.tenant, "workflow://" + row.name);
   return stored(*updated, "updated");
 }
 
@@ -147,6 +149,8 @@ Result<ToolResult> remove(const Call& call, const Services& services) {
   if (auto refused = refused_now(services.policy, call, name, call.arguments)) return *refused;
   const auto removed = services.workflows.remove(tenant_of(call), name);
   if (!removed) return fail(unknown_workflow(removed.error(), name));
+  services.changes.changed(Changes::List::resources, tenant_of(call));
+  services.changes.updated(tenant_of(call), "workflow://" + name);
   ToolResult result;
   result.structured = to_json(json::object{{"name", name}, {"deleted", true}});
   result.text = fmt::format("Workflow {} deleted. Its past executions stay visible.", name);

@@ -3,11 +3,10 @@
 // What every TypeScript client must see, whichever SDK and protocol revision it speaks.
 import assert from 'node:assert/strict';
 
-/** Those a deployer may use: delete_workflow is for administrators. */
 export const TOOLS = [
-  'cancel_execution', 'create_workflow', 'execute_workflow', 'get_execution', 'get_execution_logs',
-  'get_workflow', 'list_executions', 'list_workflows', 'update_workflow', 'validate_workflow',
-  'whoami',
+  'cancel_execution', 'create_workflow', 'execute_workflow', 'get_execution',
+  'get_execution_logs', 'get_workflow', 'list_executions', 'list_workflows', 'update_workflow',
+  'validate_workflow', 'whoami',
 ];
 
 export function environment() {
@@ -40,7 +39,7 @@ export class Checks {
  * `call(params, options)` is the SDK's callTool. The names of the checks start with `label`.
  */
 export async function checkTools(checks, label, client, call) {
-  await checks.check(`${label}: lists its 11 tools`, async () => {
+  await checks.check(`${label}: lists the 11 tools it may use`, async () => {
     const { tools } = await client.listTools();
     assert.deepEqual(tools.map((tool) => tool.name).sort(), TOOLS);
     return tools.length;

@@ -103,7 +103,7 @@ class Report:
 async def connects_and_works(report, label, options, revision):
     async with client_of(os.environ["DEPLOYER_TOKEN"], **options) as client:
         expect(client.protocol_version, revision)
-        await report.check(f"{label}: lists its 11 tools", lists_tools(client, label))
+        await report.check(f"{label}: lists the 11 tools it may use", lists_tools(client, label))
         await report.check(f"{label}: whoami is the deployer", knows_who_asks(client, label))
         await report.check(f"{label}: runs hello and is told its progress",
                            runs_hello(client, label))

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import zlib
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
@@ -27,6 +28,16 @@ def b64(data):
     if isinstance(data, str):
         data = data.encode()
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def wellformed_key(text=CANARY):
+    """A Kubiya API key that nobody has made, with `text` in it."""
+    key = "kb-" + text.ljust(55, "0")
+    digits, rest, check = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", zlib.crc32(key.encode()), ""
+    for _ in range(6):
+        rest, digit = divmod(rest, 62)
+        check = digits[digit] + check
+    return key + check
 
 
 def free_port():
@@ -123,6 +134,8 @@ class Issuer:
 class Server:
     """One kubiya-mcp process on a directory of its own."""
 
+    popen = {}  # what a kind of server wants of subprocess.Popen besides
+
     def __init__(self, issuer=None, *flags, data=None, workflows=None, env=None, port=None, ready=True):
         self.issuer = issuer
         self.data = data or tempfile.mkdtemp(prefix="kubiya-test-")
@@ -148,8 +161,8 @@ class Server:
             if name in os.environ:
                 environment[name] = os.environ[name]
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(command + self.flags, stdout=subprocess.DEVNULL, stderr=log, env=environment,
-                                            cwd=ROOT)
+            self.process = subprocess.Popen(command + self.flags, stdout=subprocess.DEVNULL, env=environment, cwd=ROOT,
+                                            **{"stderr": log, **self.popen})
         if ready:
             self.wait_ready()
 

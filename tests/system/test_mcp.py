@@ -12,7 +12,7 @@ import unittest
 from harness import MODERN, ROOT, Issuer, Server, b64, until
 
 META = "io.modelcontextprotocol/"
-LEGACY = ("2025-11-25", "2025-06-18")
+LEGACY = ("2025-11-25", "2025-06-18", "2025-03-26")
 READS = "whoami list_workflows get_workflow validate_workflow get_execution list_executions get_execution_logs".split()
 CHANGES = "create_workflow update_workflow delete_workflow execute_workflow cancel_execution".split()
 WAIT = 'while [ ! -e "$GATE" ]; do sleep 0.02; done'
@@ -22,7 +22,7 @@ FLOWS = {"gate": ({"GATE": "/nowhere"}, ['echo "before $KUBIYA_SUBJECT"', WAIT, 
 
 
 def setUpModule():
-    global issuer, server, place, ada, root
+    global issuer, server, place, ada
     issuer = Issuer()
     place = pathlib.Path(tempfile.mkdtemp(prefix="kubiya-mcp-test-"))
     flows = place / "flows"
@@ -32,7 +32,6 @@ def setUpModule():
         (flows / f"{name}.json").write_text(json.dumps({"name": name, "params": params, "steps": steps}))
     server = start()
     ada = token()
-    root = token("root", scope="admin")
     for close in (lambda: shutil.rmtree(place), issuer.close, server.close):
         unittest.addModuleCleanup(close)
 
@@ -113,7 +112,8 @@ class Modern(unittest.TestCase):
             result = json.loads(body)["result"]
             self.assertEqual((status, json.loads(body)["id"]), (200, "a-b"))
             self.assertEqual((result["resultType"], result["cacheScope"]), ("complete", "private"))
-            self.assertEqual((result["supportedVersions"], list(result["capabilities"])), ([MODERN, *LEGACY], ["tools"]))
+            self.assertEqual(result["supportedVersions"], [MODERN, *LEGACY])
+            self.assertEqual(set(result["capabilities"]), {"tools", "prompts", "resources", "completions", "logging", "extensions"})
             self.assertGreaterEqual(result["ttlMs"], 0)
             self.assertEqual(set(result["_meta"][META + "serverInfo"]), {"name", "version"})
             self.assertNotIn("mcp-session-id", headers)
@@ -149,7 +149,8 @@ class Modern(unittest.TestCase):
         self.assertEqual(json.loads(body)["error"]["data"], {"supported": discovered, "requested": "1.0"})
 
     def test_removed_and_undeclared_methods_are_not_found(self):
-        for method in ("initialize", "ping", "logging/setLevel", "prompts/list", "resources/list", "tasks/list", "x"):
+        for method in ("initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe",
+                       "tasks/list", "tasks/result", "x"):
             with self.subTest(method):
                 self.assertEqual(refusal(modern(method)), (404, -32601))
 
@@ -166,11 +167,14 @@ class Modern(unittest.TestCase):
         self.assertEqual(refusal(modern("tools/call", {"name": "whoami", "arguments": []})), (400, -32602))
 
     def test_the_tool_list(self):
-        admin = {"Authorization": "Bearer " + root}
-        first, second = (json.loads(modern("tools/list", headers=admin, path=p)[2])["result"] for p in ("/mcp", "/"))
+        first, second = (json.loads(modern("tools/list", path=p)[2])["result"] for p in ("/mcp", "/"))
         self.assertEqual(first, second, "the same order each time")
         self.assertEqual((first["resultType"], first["cacheScope"]), ("complete", "private"))
-        self.assertEqual({t["name"] for t in first["tools"]}, {*READS, *CHANGES})
+        self.assertEqual({t["name"] for t in first["tools"]}, {*READS, *CHANGES} - {"delete_workflow"}, "what ada may use")
+        viewer, admin = ({t["name"] for t in server.rpc(token(scope=s), "tools/list")[2]["result"]["tools"]}
+                         for s in ("read", "admin"))
+        self.assertEqual((viewer, admin), ({*READS}, {*READS, *CHANGES}))
+        first = server.rpc(token(scope="admin"), "tools/list")[2]["result"]
         self.assertNotIn("required", first["tools"][0]["inputSchema"], "a tool without arguments comes first")
         destructive = {*CHANGES} - {"create_workflow"}
         for tool in first["tools"]:
@@ -191,13 +195,14 @@ class Legacy(unittest.TestCase):
                 hello = {"protocolVersion": version, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
                 answer = json.loads(legacy(None, "initialize", hello, path, "i")[2])
                 self.assertEqual((answer["id"], answer["result"]["protocolVersion"]), ("i", version))
-                self.assertEqual(answer["result"]["capabilities"], {"tools": {}})
+                self.assertEqual(set(answer["result"]["capabilities"]),
+                                 {"tools", "prompts", "resources", "completions", "logging"})
                 self.assertEqual(legacy(version, "notifications/initialized", None, path, None)[::2], (202, b""))
                 self.assertEqual(json.loads(legacy(version, "ping", None, path, 7)[2]),
                                  {"jsonrpc": "2.0", "id": 7, "result": {}})
                 tools = json.loads(legacy(version, "tools/list", {}, path)[2])["result"]
                 self.assertEqual(list(tools), ["tools"], "no members of the modern era")
-                self.assertEqual({t["name"] for t in tools["tools"]}, {*READS, *CHANGES} - {"delete_workflow"}, "is for admin")
+                self.assertEqual({t["name"] for t in tools["tools"]}, {*READS, *CHANGES} - {"delete_workflow"})
                 called = json.loads(legacy(version, "tools/call", {"name": "whoami"}, path)[2])["result"]
                 self.assertEqual(set(called), {"content", "structuredContent", "isError"})
                 self.assertEqual(called["structuredContent"]["subject"], "ada")
@@ -242,8 +247,8 @@ class Progress(unittest.TestCase):
 class Tools(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.schemas = {t["name"]: t["outputSchema"] for t in server.rpc(root, "tools/list")[2]["result"]["tools"]}
-        cls.admin = root
+        cls.admin = token("root", scope="admin")
+        cls.schemas = {t["name"]: t["outputSchema"] for t in server.rpc(cls.admin, "tools/list")[2]["result"]["tools"]}
 
     def use(self, tool, who=None, **arguments):
         status, _, body = server.call(who or self.admin, tool, **arguments)

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Open `subscriptions/listen` streams of the modern era (MCP 2026-07-28, "Subscriptions"): who
+// wants to hear of what, and the notifications that tell. Any thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/principal.h"
+#include "http/message.h"
+#include "tools/catalogue.h"
+
+namespace kubiya::mcp {
+
+// One listener. What is published before it was acknowledged waits.
+class Listener {
+ public:
+  struct Wants {
+    bool tools = false;
+    bool prompts = false;
+    bool resources = false;
+  };
+  // `id` is JSON text: the request's, by which each notification is tagged.
+  Listener(std::string id, Wants wants, PrincipalPtr principal)
+      : id_(std::move(id)), wants_(wants), principal_(std::move(principal)) {}
+
+  const PrincipalPtr& principal() const { return principal_; }
+  bool wants(tools::Changes::List list) const;
+  void hold(std::unique_ptr<tools::Watch> watch) { watches_.push_back(std::move(watch)); }
+
+  // Once: says which wishes are honoured, then all that happened since. `honoured` is JSON text.
+  void open(http::EventStream out, std::string_view honoured);
+  // `params` is JSON text of members without braces, may be empty.
+  void notify(std::string_view method, std::string_view params);
+  // The answer to the request, which ends the stream.
+  void end();
+  bool gone() const;
+
+ private:
+  std::string message(std::string_view method, std::string_view params) const;
+
+  const std::string id_;
+  const Wants wants_;
+  const PrincipalPtr principal_;
+  std::vector<std::unique_ptr<tools::Watch>> watches_;
+  mutable std::mutex mutex_;
+  bool open_ = false;
+  std::vector<std::string> waiting_;
+  http::EventStream out_;
+};
+
+struct SubscriptionLimits {
+  std::size_t listeners = 100'000;
+  std::size_t per_principal = 20'000;
+};
+
+class Subscriptions {
+ public:
+  explicit Subscriptions(SubscriptionLimits limits) : limits_(limits) {}
+  // False when there are too many; `listener` is then not kept.
+  bool add(const std::shared_ptr<Listener>& listener);
+  void publish(tools::Changes::List list, const std::string& tenant);
+  // Forgets who is gone, ends whose credential has run out.
+  void tick(Wall now);
+  void close_all();
+  std::size_t size() const;
+
+ private:
+  const SubscriptionLimits limits_;
+  mutable std::mutex mutex_;
+  std::vector<std::shared_ptr<Listener>> listeners_;
+  std::unordered_map<std::string, std::size_t> by_owner_;
+};
+
+// "notifications/tools/list_changed" and its like.
+std::string_view list_changed_method(tools::Changes::List list);
+
+}  // namespace kubiya::mcp
