@@ -12,6 +12,7 @@
 #include "app/key_evidence.h"
 #include "app/signals.h"
 #include "app/start_hints.h"
+#include "base/encoding.h"
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/timers.h"
@@ -194,6 +195,7 @@ class Built final : public Application {
 
   Result<> open_tools(const ServeHooks& hooks) {
     workers_.emplace(config_.workers, 10'000);
+    policy_.emplace(config_.required_scopes, config_.tool_rules);
     const tools::Services services{*workflows_,
                                    *runs_,
                                    *backend_,
@@ -201,6 +203,7 @@ class Built final : public Application {
                                    *workers_,
                                    clock_,
                                    catalogue_.changes(),
+                                   *policy_,
                                    config_.workflow,
                                    config_.wait_default,
                                    config_.wait_max,
@@ -211,8 +214,25 @@ class Built final : public Application {
       TRY_VOID(tools::fill_catalogue(catalogue_, services));
     }
     if (hooks.add_tools) TRY_VOID(hooks.add_tools(catalogue_.tools()));
-    policy_.emplace(config_.required_scopes);
+    return check_rules();
+  }
+
+  // A rule for a tool that is not there would be a lock on no door.
+  Result<> check_rules() const {
+    for (std::size_t i = 0; i < policy_->rules().size(); ++i) {
+      const std::string& tool = policy_->rules()[i].tool;
+      if (catalogue_.tools().find(tool) != nullptr) continue;
+      return fail(Code::invalid,
+                  fmt::format("policy.rules[{}].tool: there is no tool {}", i, printable(tool)));
+    }
     return {};
+  }
+
+  Scopes advertised_scopes() const {
+    Scopes all =
+        catalogue_.tools().scopes().unite(config_.required_scopes).unite(policy_->scopes());
+    for (const auto& issuer : config_.issuers) all = all.unite(issuer.rules.required_scopes);
+    return all;
   }
 
   Result<> open_server() {
@@ -222,8 +242,12 @@ class Built final : public Application {
     options.resource.resource = config_.public_url + config_.mcp_path;
     for (const auto& issuer : config_.issuers)
       options.resource.authorization_servers.push_back(issuer.url);
-    options.resource.scopes_supported =
-        catalogue_.tools().scopes().unite(config_.required_scopes).names();
+    // Of several issuers, each would need its own names for what one challenge asks for.
+    if (config_.issuers.size() == 1) options.scope_prefix = config_.issuers[0].scope_prefix;
+    const Scopes advertised = advertised_scopes();
+    for (const std::string& scope : advertised.names()) {
+      options.resource.scopes_supported.push_back(options.scope_prefix + scope);
+    }
     options.resource.name = config_.name;
     options.early_body_bytes = config_.server.limits.early_body_bytes;
     options.handle_secret = TRY(identity::open_pepper(config_.data_dir + "/handles.key", true));
@@ -280,13 +304,19 @@ class Built final : public Application {
       report["audit_problem"] = problem;
     }
     bool ready = database_->healthy() && journal_->healthy() && !stopped_;
-    bool issuers_ready = true;
+    // The callers of one issuer must not wait for another's outage to end.
+    bool any_issuer = authenticator_->issuers().empty();
+    bool all_issuers = true;
     for (const auto& issuer : authenticator_->issuers()) {
-      issuers_ready = issuers_ready && issuer->health().ready;
+      const bool well = issuer->health().ready;
+      any_issuer = any_issuer || well;
+      all_issuers = all_issuers && well;
     }
     // Anybody may ask, so the report names no issuer; which one has which problem is in the log.
-    if (!config_.issuers.empty()) report["issuers"] = issuers_ready ? "ok" : "failed";
-    ready = ready && issuers_ready;
+    if (!config_.issuers.empty()) {
+      report["issuers"] = all_issuers ? "ok" : any_issuer ? "degraded" : "failed";
+    }
+    ready = ready && any_issuer;
     if (stopped_) report["stopping"] = true;
     report["ready"] = ready;
     return {ready, to_json(json::value(report))};

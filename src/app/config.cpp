@@ -5,17 +5,19 @@
 #include <optional>
 
 #include "app/config_files.h"
+#include "app/config_issuers.h"
+#include "app/config_secret.h"
 #include "app/config_table.h"
 #include "app/config_value.h"
 #include "base/encoding.h"
 #include "base/json.h"
 #include "base/yaml.h"
+#include "identity/preset.h"
 
 namespace kubiya::app {
 namespace {
 
 constexpr std::size_t kFileMax = 256 * 1024;
-constexpr std::size_t kSecretFileMax = 4 * 1024;
 
 using Values = std::vector<std::string>;
 
@@ -82,6 +84,7 @@ std::optional<std::string> scalar(const json::value& value) {
 }
 
 std::optional<Values> values_of(const json::value& value, const Key& key) {
+  if (key.shape == Key::Shape::items) return Values{to_json(value)};
   if (key.shape == Key::Shape::list && value.is_array()) {
     Values values;
     for (const json::value& item : value.get_array()) {
@@ -203,10 +206,6 @@ Result<std::vector<Setting>> read_flags(
 
 // ---- merging
 
-bool is_reference(std::string_view value) {
-  return value.starts_with("${file:") && value.ends_with('}');
-}
-
 // What the value of a setting is: where it stands, which key it is of, what is wrong with it.
 tl::unexpected<Error> refuse(const Setting& setting, const std::string& why) {
   return fail(Code::invalid, setting.where + ": " + setting.key->name + ": " + why);
@@ -214,51 +213,33 @@ tl::unexpected<Error> refuse(const Setting& setting, const std::string& why) {
 
 bool holds_secret(const Setting& setting) {
   const Key& key = *setting.key;
+  if (key.name == "issuers") return issuers_hold_secret(setting.values.front());
   return key.shape == Key::Shape::secret &&
-         (!key.if_secret || key.if_secret(setting.values.front()));
-}
-
-Result<> check_private(const std::string& path, bool allow) {
-  if (!TRY(open_to_others(path))) return {};
-  if (!allow) {
-    return fail(Code::invalid, path +
-                                   ": it holds a secret and others can read it; run chmod 600, or "
-                                   "set allow_readable_files");
-  }
-  log::warn("a file with a secret can be read by others", {{"path", path}});
-  return {};
-}
-
-// The text behind a secret's spelling.
-Result<std::string> resolve_secret(const Setting& setting, bool allow_readable) {
-  const std::string& value = setting.values.front();
-  if (!is_reference(value)) return value;
-  const std::string path = value.substr(7, value.size() - 8);
-  if (const Result<> kept = check_private(path, allow_readable); !kept) {
-    return refuse(setting, kept.error().message);
-  }
-  const Result<std::string> content = read_file(path, kSecretFileMax);
-  if (!content) return refuse(setting, content.error().message);
-  const std::size_t end = content->find_last_not_of("\r\n");
-  if (end == content->npos) return refuse(setting, path + ": holds no value");
-  return content->substr(0, end + 1);
+         (!key.if_secret || key.if_secret(setting.values.front())) &&
+         !is_file_reference(setting.values.front());
 }
 
 Result<> apply(Draft& draft, const Setting& setting) {
   const bool secret = setting.key->shape == Key::Shape::secret;
   Values values = setting.values;
-  if (secret) values.front() = TRY(resolve_secret(setting, draft.config.allow_readable_files));
+  if (secret) {
+    auto text = resolve_secret(values.front(), draft.config.allow_readable_files);
+    if (!text) return refuse(setting, text.error().message);
+    values.front() = std::move(*text);
+  }
   const Result<> set = setting.key->set(draft, values);
   if (set) return {};
+  if (setting.key->shape == Key::Shape::items) {
+    return fail(Code::invalid, setting.where + ": " + setting.key->name + set.error().message);
+  }
   const std::string shown = secret ? "the value" : "\"" + printable(join(values, " ")) + "\"";
   return refuse(setting, shown + " is not allowed; allowed: " + set.error().message);
 }
 
 Result<> check_file_mode(const std::string& path, const std::vector<Setting>& settings,
                          bool allow_readable) {
-  const bool has_secret = std::any_of(settings.begin(), settings.end(), [](const Setting& s) {
-    return holds_secret(s) && !is_reference(s.values.front());
-  });
+  const bool has_secret = std::any_of(settings.begin(), settings.end(),
+                                      [](const Setting& s) { return holds_secret(s); });
   if (has_secret) TRY_VOID(check_private(path, allow_readable));
   if (TRY(writable_by_all(path))) {
     return fail(Code::invalid, path + ": everybody can write it; run chmod o-w");
@@ -297,7 +278,13 @@ Result<Config> load_config(const Sources& sources) {
   if (sources.file) {
     TRY_VOID(check_file_mode(*sources.file, of_file, draft.config.allow_readable_files));
   }
-  for (const Setting& setting : settings) TRY_VOID(apply(draft, setting));
+  // A preset stands behind what it depends on and before all else.
+  for (const bool first : {true, false}) {
+    for (const Setting& setting : settings) {
+      if (is_before_preset(*setting.key) == first) TRY_VOID(apply(draft, setting));
+    }
+    if (first) identity::apply_preset(draft.issuer);
+  }
   TRY_VOID(check_auth_keys(draft, settings));
   return complete(std::move(draft));
 }

@@ -23,6 +23,7 @@
 #include "http/server.h"
 #include "identity/authenticator.h"
 #include "identity/issuer.h"
+#include "policy/tool_rule.h"
 #include "workflow/definition.h"
 
 namespace kubiya::app {
@@ -40,8 +41,9 @@ struct Config {
   std::optional<Secret> access_token;  // stdio: the caller's
   std::string
       workflows_dir;  // definitions imported at start when absent from the store; empty: none
-  std::string import_tenant = "default";  // tenant that imported definitions belong to
-  Scopes required_scopes;                 // server-wide minimum
+  std::string import_tenant = "default";     // tenant that imported definitions belong to
+  Scopes required_scopes;                    // server-wide minimum
+  std::vector<policy::ToolRule> tool_rules;  // policy.rules
   Level log_level = Level::info;
   RequestLog log_requests = RequestLog::all;
   unsigned log_strangers_per_second = 50;     // of each event loop
@@ -56,6 +58,7 @@ struct Config {
   http::ClientOptions client;
   std::string admin_listen;                      // "127.0.0.1:9000" for /metrics; empty: off
   std::vector<identity::IssuerOptions> issuers;  // empty: API-key mode
+  bool issuers_listed = false;                   // by `issuers`, not by `auth`
   identity::AuthenticatorOptions identity;       // shared_key from KUBIYA_API_KEY
   audit::JournalOptions audit;
   engine::EngineOptions engine;

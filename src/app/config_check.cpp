@@ -12,7 +12,6 @@
 #include "app/config_files.h"
 #include "app/config_table.h"
 #include "base/encoding.h"
-#include "crypto/digest.h"
 #include "http/tls.h"
 #include "identity/api_key.h"
 
@@ -153,35 +152,6 @@ Result<> fill_public_url(Config& config) {
   return {};
 }
 
-Result<> check_jwks_uri(const std::string& uri) {
-  if (uri.empty() || identity::check_jwks_uri(uri)) return {};
-  return refuse("auth.jwks_uri", "allowed: https://, http:// on loopback, or file:/path");
-}
-
-Result<> fill_issuer(Config& config, identity::IssuerOptions issuer) {
-  if (issuer.url.empty()) return {};
-  if (const Result<> url = identity::check_issuer_url(issuer.url); !url) {
-    return refuse("auth.server", url.error().message);
-  }
-  TRY_VOID(check_jwks_uri(issuer.jwks_uri));
-  identity::TokenRules& rules = issuer.rules;
-  rules.issuer = issuer.url;
-  if (rules.audiences.empty()) {
-    rules.audiences = {config.public_url + config.mcp_path, config.public_url};
-  }
-  for (const std::string& audience : rules.audiences) {
-    if (audience.empty() || audience.size() > 1'024) {
-      return refuse("auth.audience", "allowed: 1 to 1024 bytes each");
-    }
-  }
-  if (rules.tenant.empty()) return refuse("auth.tenant", "must not be empty");
-  if (rules.scope_claims.empty()) return refuse("auth.scope_claims", "must not be empty");
-  if (rules.key_claims.empty()) return refuse("auth.key_claims", "must not be empty");
-  issuer.cache_file = config.data_dir + "/issuer-" + crypto::fingerprint(issuer.url) + ".json";
-  config.issuers.push_back(std::move(issuer));
-  return {};
-}
-
 Result<> check_shared_key(Config& config) {
   identity::AuthenticatorOptions& options = config.identity;
   options.mode = config.issuers.empty() ? identity::Mode::api_key : identity::Mode::token;
@@ -242,12 +212,12 @@ Result<> check_files(const Config& config) {
 }
 
 Result<Config> complete(Draft draft) {
-  Config config = std::move(draft.config);
+  Config config = std::exchange(draft.config, {});
   TRY_VOID(check_paths(config));
   fill_directories(config);
   TRY_VOID(check_listener(config));
   TRY_VOID(fill_public_url(config));
-  TRY_VOID(fill_issuer(config, std::move(draft.issuer)));
+  TRY_VOID(complete_issuers(config, std::move(draft)));
   TRY_VOID(check_shared_key(config));
   return config;
 }

@@ -11,12 +11,7 @@ Key required_scopes() {
                 "Scopes that every request needs, on top of those of the operation.");
   key.shape = Shape::list;
   key.set = [](Draft& draft, const Values& values) -> Result<> {
-    for (const std::string& name : values) {
-      const bool printable = std::all_of(name.begin(), name.end(), [](unsigned char c) {
-        return c > 0x20 && c < 0x7F && c != '"' && c != '\\';  // RFC 6749, 3.3
-      });
-      if (!printable) return fail(Code::invalid, "scope names of RFC 6749 (no quotes, no spaces)");
-    }
+    TRY_VOID(check_scope_names(values));
     draft.config.required_scopes = Scopes(values);
     return {};
   };
@@ -94,6 +89,18 @@ void add_server_limits(std::vector<Key>& t) {
 }
 
 }  // namespace
+
+Result<> check_scope_names(const Values& names) {
+  for (const std::string& name : names) {
+    const bool printable = std::all_of(name.begin(), name.end(), [](unsigned char c) {
+      return c > 0x20 && c < 0x7F && c != '"' && c != '\\';
+    });
+    if (!printable || name.empty()) {
+      return fail(Code::invalid, "scope names of RFC 6749 (no quotes, no spaces)");
+    }
+  }
+  return {};
+}
 
 void add_general(std::vector<Key>& t) {
   t.push_back(text(

@@ -12,6 +12,7 @@ json::value shown_value(const Key& key, Draft& draft) {
   const std::vector<std::string> values = key.get(draft);
   if (key.shape == Key::Shape::list) return json::array(values.begin(), values.end());
   if (key.shape == Key::Shape::toggle) return json::value(values.front() == "true");
+  if (key.shape == Key::Shape::items) return parse_json(values.front()).value();
   if (key.type == "number") return json::value(std::stoll(values.front()));
   return json::value(values.front());
 }
@@ -64,8 +65,54 @@ combination stops the start with one line that says which and what is allowed.
 - **Sizes** are bytes or carry KiB, MiB or GiB. **Durations** carry ms, s, m, h or d.
 - **Audience.** Without `auth.audience` a token must be issued for the address of the MCP endpoint
   (`public_url` + `mcp_path`) or for `public_url` itself; nothing else is accepted.
-- **API-key mode and issuers.** Without `auth.server` callers present Kubiya API keys. With it they present
-  tokens of that issuer, and `identity.shared_key` is ignored (the log says so): no default may stand in for a person.
+- **API-key mode and issuers.** Without `auth.server` or `issuers` callers present Kubiya API keys. With them they
+  present tokens, and `identity.shared_key` is ignored (the log says so): no default may stand in for a person.
+- **Several issuers.** `issuers` is a list of maps with the keys of `auth`, where `url` stands for `auth.server`;
+  use one or the other. The `iss` of a token picks the issuer, byte for byte; each has its own keys, audiences,
+  claims, tenants and required scopes. The same `sub` at two issuers is two people. The protected-resource document
+  lists all of them in order; `/.well-known/oauth-authorization-server` shows the metadata of the first. The server
+  is ready when one of them is. As a variable or a flag the list is one JSON text.
+
+  ```yaml
+  issuers:
+    - name: staff
+      url: https://staff.eu.auth0.com/
+      preset: auth0
+    - name: partners
+      url: https://login.partner.example/realms/main
+      preset: keycloak
+      tenant: partners
+      required_scopes: [read]
+  ```
+
+- **Presets.** `preset` fills the other keys of an issuer with what its provider's tokens look like; what is
+  configured besides wins. [providers/](providers/) says for each what to click, what to paste, what goes wrong.
+- **Tenants.** `tenant_rule` `fixed` gives all callers of an issuer the same `tenant`, `issuer` gives them one called
+  like the issuer's `name`, `claim` takes it from `tenant_claim`, where `tenants` lists the accepted ones. With
+  several issuers a claim needs that list: no issuer may name another's tenant.
+- **Roles and groups.** The names in `scope_claims` are scopes; `scope_map` of an issuer says what names of its own
+  grant, `identity.scope_map` what names of all issuers and keys do. Those in `role_claims` grant what `role_map` says
+  (`Platform Team=read+execute`) and nothing else; `email` counts only with `email_verified: true`.
+- **Rules.** Each operation has a scope of its own. `policy.rules` changes that: `needs` adds scopes, `scopes` stands
+  instead of the tool's own. A rule is about one `tool`, about all workflows or those that `workflow` names (`*` for any
+  characters), and about all arguments or those with the values of `when`, or without those of `unless`. Params are
+  judged as the run will have them, defaults included. What resources show is under `read`, whatever rules say of tools. Name what is harmless (`unless`) rather than what is not: a
+  value that nobody thought of then needs the scope. A refusal names everything that is missing at once. `admin` does not
+  include scopes that rules invent; `identity.scope_map: ["admin=execute:production"]` gives them.
+
+  ```yaml
+  policy:
+    rules:
+      - tool: execute_workflow
+        workflow: deploy-*
+        unless: {params.env: [dev, staging]}
+        needs: ["execute:production"]
+      - tool: delete_workflow
+        scopes: [write]
+  ```
+
+- **Opaque tokens.** With `tokens: opaque` the issuer is asked about each token (RFC 7662) and answers count for
+  `introspection.cache_time`. One issuer at most can have it, because such a token does not say whose it is.
 
 )";
 
@@ -101,11 +148,15 @@ std::string heading_of(const std::string& name) {
 }  // namespace
 
 std::string print_config(const Config& config) {
-  Draft draft{config, config.issuers.empty() ? default_draft().issuer : config.issuers.front()};
+  const bool listed = config.issuers_listed;
+  const bool single = !listed && !config.issuers.empty();
+  Draft draft{config, single ? config.issuers.front() : default_draft().issuer,
+              listed ? config.issuers : std::vector<identity::IssuerOptions>()};
   json::object root;
   for (const Key& key : config_table()) {
     // Without an issuer these have no meaning, and a file that sets them would not start.
-    if (config.issuers.empty() && key.name.starts_with("auth.")) continue;
+    if (!single && key.name.starts_with("auth.")) continue;
+    if (!listed && key.name == "issuers") continue;
     std::string_view leaf;
     json::object& section = section_of(root, key.name, leaf);
     section[leaf] = shown_value(key, draft);

@@ -174,9 +174,15 @@ Key choice(std::string name, At at, Choices<At> choices, std::string description
 
 using D = Draft;
 
+// RFC 6749 §3.3: visible characters but quotes and backslashes.
+Result<> check_scope_names(const Values& names);
+
 void add_general(std::vector<Key>& table);
 void add_server(std::vector<Key>& table);
+void add_issuers(std::vector<Key>& table);
 void add_auth(std::vector<Key>& table);
+void add_identity(std::vector<Key>& table);
+void add_policy(std::vector<Key>& table);
 void add_work(std::vector<Key>& table);
 
 }  // namespace kubiya::app::rows

@@ -12,8 +12,11 @@ const std::vector<Key>& config_table() {
   static const std::vector<Key> table = [] {
     std::vector<Key> all;
     rows::add_general(all);
+    rows::add_issuers(all);
     rows::add_server(all);
     rows::add_auth(all);
+    rows::add_identity(all);
+    rows::add_policy(all);
     rows::add_work(all);
     return all;
   }();

@@ -13,16 +13,18 @@
 
 namespace kubiya::app {
 
-// The configuration while it is being put together: `issuer` becomes Config::issuers[0]
-// once auth.server is set.
+// The configuration while it is being put together: `issuer`, once auth.server is set, or
+// `issuers` become Config::issuers.
 struct Draft {
   Config config;
   identity::IssuerOptions issuer;
+  std::vector<identity::IssuerOptions> issuers;
 };
 Draft default_draft();
 
 struct Key {
-  enum class Shape { scalar, list, toggle, secret };
+  // items: a list of maps, set and got as one JSON text; errors of `set` name the place in it.
+  enum class Shape { scalar, list, toggle, secret, items };
   std::string name;  // "server.port"
   std::string type;  // for people: "duration"
   std::string description;
@@ -51,5 +53,7 @@ bool is_loopback_host(std::string_view host);
 // Merged, but not complete: fills what depends on other keys (public URL, audiences, paths)
 // and refuses dangerous or contradictory combinations.
 Result<Config> complete(Draft draft);
+// The part of it that concerns issuers; `config` has its public URL and directories.
+Result<> complete_issuers(Config& config, Draft draft);
 
 }  // namespace kubiya::app

@@ -29,6 +29,7 @@ struct PrincipalFacts {
   std::string client;        // `client_id` or `azp`; empty when unknown
   Scopes scopes;             // effective: token ∩ key
   Scopes token_scopes;       // as presented, after mapping
+  Scopes required_scopes;    // what every request of this issuer's callers needs
   CredentialKind kind = CredentialKind::token;
   std::optional<Secret> api_key;  // the caller's own Kubiya key, when found
   std::string api_key_source;     // "claim:kubiya_api_key", "header", … ; empty when none

@@ -30,7 +30,13 @@ struct MultiDelete {
   void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
 };
 struct ListDelete {
-  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+  // One of the lines may be a credential.
+  void operator()(curl_slist* list) const {
+    for (curl_slist* at = list; at != nullptr; at = at->next) {
+      wipe_memory(at->data, std::string_view(at->data).size());
+    }
+    curl_slist_free_all(list);
+  }
 };
 
 // One exchange. Lives at one address: libcurl holds pointers into it.
@@ -77,6 +83,8 @@ std::size_t on_header(char* data, std::size_t size, std::size_t count, void* use
     const auto age = parse_max_age(value);
     auto& known = transfer.response.max_age;
     if (age.count() >= 0) known = known.count() < 0 ? age : std::min(known, age);
+  } else if (iequals(name, "retry-after")) {
+    transfer.response.retry_after = parse_seconds(value);
   } else if (iequals(name, "content-encoding") && !iequals(value, "identity")) {
     transfer.encoded = true;  // never asked for, never unpacked
     return 0;
@@ -211,11 +219,26 @@ class CurlClient final : public Client {
     transfer.easy.reset(curl_easy_init());
     const std::string accept = "Accept: " + transfer.request.accept;
     transfer.headers.reset(curl_slist_append(nullptr, accept.c_str()));
-    if (!transfer.easy || !transfer.headers ||
+    if (!transfer.easy || !transfer.headers || !add_request_headers(transfer) ||
         !set_options(transfer, target, direct ? std::string() : options_.proxy)) {
       return fail(Code::internal, "an outbound request could not be prepared");
     }
     return {};
+  }
+
+  static bool add_request_headers(Transfer& transfer) {
+    const FetchRequest& request = transfer.request;
+    const auto add = [&](const char* line) {
+      return curl_slist_append(transfer.headers.get(), line) != nullptr;
+    };
+    // A form is small: asking whether it may be sent would only cost a round trip.
+    if (request.form && !add("Expect:")) return false;
+    if (!request.authorization) return true;
+    std::string line = "Authorization: ";
+    line += request.authorization->reveal();
+    const bool added = add(line.c_str());
+    wipe_memory(line.data(), line.size());
+    return added;
   }
 
   bool set_options(Transfer& transfer, const Target& target, const std::string& proxy) const {
@@ -235,6 +258,11 @@ class CurlClient final : public Client {
     set(CURLOPT_HTTP_CONTENT_DECODING, 0L);
     set(CURLOPT_HTTPHEADER, transfer.headers.get());
     set(CURLOPT_USERAGENT, "kubiya-mcp");
+    if (const auto& form = transfer.request.form) {
+      set(CURLOPT_POST, 1L);
+      set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(form->size()));
+      set(CURLOPT_POSTFIELDS, form->reveal().data());  // not copied
+    }
     set(CURLOPT_SSL_VERIFYPEER, 1L);
     set(CURLOPT_SSL_VERIFYHOST, 2L);
     set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));

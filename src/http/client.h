@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Small outbound requests (discovery documents, key sets): https, or http to a
+// Small outbound requests (discovery documents, key sets, introspection): https, or http to a
 // loopback address when allowed; no redirects, no ambient proxy, the resolved
 // address checked at the socket, bounded size and time. One thread serves all.
 #pragma once
@@ -9,10 +9,12 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "base/secret.h"
 
 namespace kubiya::http {
 
@@ -20,6 +22,8 @@ struct FetchRequest {
   std::string url;
   std::string accept = "application/json";
   std::size_t bytes_max = 256 * 1024;
+  std::optional<Secret> form;           // set: POST, application/x-www-form-urlencoded
+  std::optional<Secret> authorization;  // the header's value
   bool allow_loopback = false;  // permits http:// and loopback addresses, nothing else private
   std::vector<std::string> allow_private;  // hosts whose private addresses are accepted
 };
@@ -27,7 +31,8 @@ struct FetchRequest {
 struct FetchResponse {
   int status = 0;
   std::string body;
-  std::chrono::seconds max_age{-1};  // from Cache-Control; negative when absent
+  std::chrono::seconds max_age{-1};      // from Cache-Control; negative when absent
+  std::chrono::seconds retry_after{-1};  // of Retry-After when it is a number; negative else
 };
 
 struct ClientOptions {

@@ -448,6 +448,38 @@ TEST(Client, RefusesLoopbackUnlessAllowedAndConnectsNowhere) {
   EXPECT_EQ(server.connections(), 0);
 }
 
+TEST(Client, SendsAFormWithACredential) {
+  TinyServer server(
+      {.head = "HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 2\r\n\r\n", .piece = "{}"});
+  FetchRequest request = loopback(server.url("/introspect"));
+  request.form = Secret("token=a%2Fb&token_type_hint=access_token");
+  request.authorization = Secret("Basic aWQ6c2VjcmV0");
+  const auto response = get(*open_client(), std::move(request));
+  ASSERT_TRUE(response) << response.error().message;
+  EXPECT_EQ(response->status, 503);
+  EXPECT_EQ(response->retry_after.count(), 7);
+  const std::string sent = server.last_request();
+  EXPECT_TRUE(sent.starts_with("POST /introspect HTTP/1.1\r\n")) << sent;
+  EXPECT_THAT(sent, HasSubstr("\r\nContent-Type: application/x-www-form-urlencoded\r\n"));
+  EXPECT_THAT(sent, HasSubstr("\r\nAuthorization: Basic aWQ6c2VjcmV0\r\n"));
+  EXPECT_THAT(sent, ::testing::Not(HasSubstr("Expect:")));
+  EXPECT_TRUE(sent.ends_with("\r\n\r\ntoken=a%2Fb&token_type_hint=access_token")) << sent;
+}
+
+TEST(Outbound, SecondsAreAWholeNumber) {
+  for (const auto& [value, seconds] :
+       std::vector<std::pair<const char*, int>>{{"0", 0},
+                                                {"120", 120},
+                                                {"99999999999999999999", 31'536'000},
+                                                {"", -1},
+                                                {"-1", -1},
+                                                {"1.5", -1},
+                                                {"7 ", -1},
+                                                {"Wed, 21 Oct 2026 07:28:00 GMT", -1}}) {
+    EXPECT_EQ(parse_seconds(value).count(), seconds) << value;
+  }
+}
+
 TEST(Client, DoesNotTalkTlsToAnUntrustedPeer) {
   TinyServer server({.head = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", .piece = "{}"});
   const auto response = get(*open_client(), loopback("https" + server.url().substr(4)));

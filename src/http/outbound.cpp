@@ -240,8 +240,19 @@ Result<Target> check_url(const FetchRequest& request) {
   return target;
 }
 
-std::chrono::seconds parse_max_age(std::string_view value) {
+std::chrono::seconds parse_seconds(std::string_view value) {
   constexpr std::int64_t kMax = 31'536'000;
+  std::int64_t seconds = 0;
+  const char* const last = value.data() + value.size();
+  const auto [end, error] = std::from_chars(value.data(), last, seconds);
+  if (error == std::errc::result_out_of_range && end == last) seconds = kMax;
+  if ((error != std::errc{} && seconds != kMax) || end != last || seconds < 0 || value.empty()) {
+    return std::chrono::seconds{-1};
+  }
+  return std::chrono::seconds{std::min(seconds, kMax)};
+}
+
+std::chrono::seconds parse_max_age(std::string_view value) {
   std::chrono::seconds out{-1};
   while (!value.empty()) {
     const std::size_t comma = std::min(value.find(','), value.size());
@@ -254,14 +265,8 @@ std::chrono::seconds parse_max_age(std::string_view value) {
     if (digits.size() >= 2 && digits.front() == '"' && digits.back() == '"') {
       digits = digits.substr(1, digits.size() - 2);
     }
-    std::int64_t seconds = 0;
-    const auto [end, error] =
-        std::from_chars(digits.data(), digits.data() + digits.size(), seconds);
-    if (error == std::errc::result_out_of_range)
-      seconds = kMax;
-    else if (error != std::errc{} || end != digits.data() + digits.size() || seconds < 0)
-      continue;
-    out = std::chrono::seconds{std::min(seconds, kMax)};
+    const auto seconds = parse_seconds(digits);
+    if (seconds.count() >= 0) out = seconds;
   }
   return out;
 }

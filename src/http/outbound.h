@@ -48,5 +48,8 @@ Error address_refused(std::string_view origin);
 // RFC 9111 §5.2.2: the max-age of a Cache-Control value, 0 for no-store and no-cache, negative
 // when it says nothing usable.
 std::chrono::seconds parse_max_age(std::string_view value);
+// A whole number of seconds, as in Retry-After (RFC 9110 §10.2.3); negative for anything else. At
+// most a year.
+std::chrono::seconds parse_seconds(std::string_view value);
 
 }  // namespace kubiya::http

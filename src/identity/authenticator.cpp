@@ -3,12 +3,14 @@
 
 #include <algorithm>
 #include <deque>
+#include <map>
 #include <utility>
 #include <variant>
 
 #include "base/encoding.h"
 #include "identity/credential.h"
 #include "identity/minter.h"
+#include "identity/provider.h"
 #include "identity/verified_cache.h"
 
 namespace kubiya::identity {
@@ -45,8 +47,15 @@ struct NeedsKeys {
   std::uint64_t epoch = 0;
 };
 
+// The token is opaque: its issuer must be asked.
+struct NeedsAnswer {
+  std::size_t issuer = 0;
+};
+
+using Answer = std::variant<Good, Refused, NeedsKeys, NeedsAnswer>;
+
 struct Judgement {
-  std::variant<Good, Refused, NeedsKeys> answer;
+  Answer answer;
   bool signature_checked = false;
   const Issuer* issuer = nullptr;
   std::uint64_t issuer_epoch = 0;
@@ -75,7 +84,9 @@ struct alignas(64) Loop {
   std::deque<JobPtr> queue;
   bool drain_posted = false;
   std::vector<std::vector<JobPtr>> waiting;  // by issuer: for its keys
-  std::size_t waiting_count = 0;
+  // By digest of the token: for its issuer's word. Equal tokens are asked about once.
+  std::map<crypto::Digest, std::vector<JobPtr>> asked;
+  std::size_t waiting_count = 0;  // in both
   std::size_t budget;
   bool turn_asked = false;
   Mono next_sweep{};
@@ -127,6 +138,9 @@ class AuthenticatorImpl final : public Authenticator {
       loops_.push_back(
           std::make_unique<Loop>(options_.cache_entries, issuers_.size(), options_.cold_per_turn));
     }
+    for (std::size_t i = 0; i < issuers_.size(); ++i) {
+      if (issuers_[i]->options().tokens == TokenKind::opaque) opaque_issuer_ = i;
+    }
   }
 
   Mode mode() const override { return options_.mode; }
@@ -156,6 +170,9 @@ class AuthenticatorImpl final : public Authenticator {
     const Judgement judgement = judge(*credential, loop);
     if (const auto* needs = std::get_if<NeedsKeys>(&judgement.answer)) {
       return wait_for_keys(std::move(job), *needs, loop_index);
+    }
+    if (const auto* needs = std::get_if<NeedsAnswer>(&judgement.answer)) {
+      return ask_issuer(std::move(job), key, needs->issuer, loop_index);
     }
     Verdict verdict = conclude(key, judgement, loop);
     job->post([job, verdict = std::move(verdict)] { job->done(verdict); });
@@ -210,8 +227,13 @@ class AuthenticatorImpl final : public Authenticator {
     }
     if (credential.source == Source::token && !may_check(loop)) return std::nullopt;
     const Judgement judgement = judge(credential, loop);
-    if (std::holds_alternative<NeedsKeys>(judgement.answer)) return std::nullopt;
+    if (!is_final(judgement)) return std::nullopt;
     return conclude(key, judgement, loop);
+  }
+
+  static bool is_final(const Judgement& judgement) {
+    return std::holds_alternative<Good>(judgement.answer) ||
+           std::holds_alternative<Refused>(judgement.answer);
   }
 
   // The hot path: no lock, no allocation.
@@ -241,7 +263,9 @@ class AuthenticatorImpl final : public Authenticator {
       return good->principal;
     }
     const auto& refused = std::get<Refused>(judgement.answer);
-    if (refused.reason == Reason::bad_signature && judgement.issuer) {
+    const bool settled =
+        refused.reason == Reason::bad_signature || refused.reason == Reason::token_inactive;
+    if (settled && judgement.issuer) {
       loop.bad.put(
           key, Bad{refused, now + kRefusalSeconds, judgement.issuer, judgement.issuer_epoch}, now);
     }
@@ -265,10 +289,15 @@ class AuthenticatorImpl final : public Authenticator {
   Judgement judge_token(const Credential& credential, HeaderMemo& headers) const {
     Judgement out;
     const auto token = parse_token(credential.text, kTokenLimits, &headers);
+    // What can be parsed is well formed: three parts of base64url and two dots.
+    if (!token && !is_well_formed(credential)) return malformed();
+    if (const auto issuer = to_be_asked(credential.text, token)) {
+      out.answer = NeedsAnswer{*issuer};
+      return out;
+    }
     if (!token) {
-      // What can be parsed is well formed: three parts of base64url and two dots.
-      if (!is_well_formed(credential)) return malformed();
-      out.answer = Refused{token.error().reason, token.error().detail, {}, {}};
+      const Failure why = explain(credential.text, token.error());
+      out.answer = Refused{why.reason, why.detail, {}, {}};
       return out;
     }
     out.answer = judge_parsed(*token, out);
@@ -280,8 +309,7 @@ class AuthenticatorImpl final : public Authenticator {
     return out;
   }
 
-  std::variant<Good, Refused, NeedsKeys> judge_parsed(const UnverifiedToken& token,
-                                                      Judgement& out) const {
+  Answer judge_parsed(const UnverifiedToken& token, Judgement& out) const {
     const auto failed = [](Failure failure) {
       return Refused{failure.reason, std::move(failure.detail), {}, {}};
     };
@@ -308,18 +336,40 @@ class AuthenticatorImpl final : public Authenticator {
     return admit(std::move(*facts), rules, out, wall);
   }
 
+  // The issuer to ask about this text, by configuration and not by the text's looks: all of an
+  // issuer whose tokens are opaque, and what is no JWT where such an issuer is among others.
+  std::optional<std::size_t> to_be_asked(std::string_view text,
+                                         const Checked<UnverifiedToken>& token) const {
+    if (!opaque_issuer_ || text.size() > kTokenLimits.token_bytes) return std::nullopt;
+    if (issuers_.size() == 1 || !token) return opaque_issuer_;
+    const auto named = issuer_of(*token);
+    return named && *named == *opaque_issuer_ ? opaque_issuer_ : std::nullopt;
+  }
+
+  Failure explain(std::string_view text, const Failure& failure) const {
+    if (failure.reason != Reason::not_three_parts) return failure;
+    for (const auto& issuer : issuers_) {
+      if (auto why = explain_opaque(text, issuer->options().rules)) return std::move(*why);
+    }
+    return failure;
+  }
+
   // By the unverified `iss`, among the configured ones only: no token makes us fetch anything new.
   Checked<std::size_t> issuer_of(const UnverifiedToken& token) const {
     const auto claimed = find_string(token.claims, "iss");
     if (!claimed) return tl::unexpected(Failure{Reason::bad_claim, "iss"});
     for (std::size_t i = 0; i < issuers_.size(); ++i) {
-      if (issuers_[i]->options().rules.issuer == *claimed) return i;
+      if (accepts_issuer(issuers_[i]->options().rules, *claimed)) return i;
+    }
+    for (const auto& issuer : issuers_) {
+      std::string why = explain_stranger(*claimed, issuer->options().rules);
+      if (!why.empty()) return tl::unexpected(Failure{Reason::wrong_issuer, std::move(why)});
     }
     return tl::unexpected(Failure{Reason::wrong_issuer, "no configured issuer has this name"});
   }
 
-  std::variant<Good, Refused, NeedsKeys> admit(TokenFacts token, const TokenRules& rules,
-                                               const Judgement& judgement, Wall wall) const {
+  Answer admit(TokenFacts token, const TokenRules& rules, const Judgement& judgement,
+               Wall wall) const {
     Good good;
     good.issuer = judgement.issuer;
     good.issuer_epoch = judgement.issuer_epoch;
@@ -350,6 +400,7 @@ class AuthenticatorImpl final : public Authenticator {
     facts.display_name = std::move(token.display_name);
     facts.email = std::move(token.email);
     facts.client = std::move(token.client);
+    facts.required_scopes = rules.required_scopes;
     facts.token_scopes = std::move(token.scopes);
     facts.kind = CredentialKind::token;
     facts.api_key = std::move(token.api_key);
@@ -359,7 +410,7 @@ class AuthenticatorImpl final : public Authenticator {
     return good;
   }
 
-  std::variant<Good, Refused, NeedsKeys> judge_key(const Credential& credential) const {
+  Answer judge_key(const Credential& credential) const {
     const Wall wall = clock_.wall();
     Good good;
     good.from_key_book = true;
@@ -427,6 +478,9 @@ class AuthenticatorImpl final : public Authenticator {
     const CacheKey key = cache_key(credential, loop);
     if (auto verdict = cached(key, loop, clock_.mono())) return job->done(std::move(*verdict));
     const Judgement judgement = judge(credential, loop);
+    if (const auto* needs = std::get_if<NeedsAnswer>(&judgement.answer)) {
+      return ask_issuer(std::move(job), key, needs->issuer, loop_index);
+    }
     const auto* needs = std::get_if<NeedsKeys>(&judgement.answer);
     if (!needs) return job->done(conclude(key, judgement, loop));
     if (!job->refetched) return wait_for_keys(std::move(job), *needs, loop_index);
@@ -443,6 +497,41 @@ class AuthenticatorImpl final : public Authenticator {
       refused.detail = printable(token->kid.value_or(""), 32);
     }
     return tl::unexpected(std::move(refused));
+  }
+
+  void ask_issuer(JobPtr job, const CacheKey& key, std::size_t index, int loop_index) {
+    Loop& loop = this->loop(loop_index);
+    auto& waiting = loop.asked[key.digest];
+    waiting.push_back(job);
+    ++loop.waiting_count;
+    if (waiting.size() > 1) return;
+    issuers_[index]->introspect(
+        job->text.reveal(), [this, alive = std::weak_ptr<int>(alive_), post = job->post, key, index,
+                             loop_index](const Checked<TokenFacts>& facts) {
+          post([this, alive, key, index, loop_index, facts] {
+            if (!alive.expired()) answered(key, index, loop_index, facts);
+          });
+        });
+  }
+
+  void answered(const CacheKey& key, std::size_t index, int loop_index,
+                const Checked<TokenFacts>& facts) {
+    Loop& loop = this->loop(loop_index);
+    const auto jobs = loop.asked.extract(key.digest);
+    if (!jobs) return;
+    loop.waiting_count -= jobs.mapped().size();
+    const Issuer& issuer = *issuers_[index];
+    Judgement judgement;
+    judgement.issuer = &issuer;
+    judgement.issuer_epoch = issuer.epoch();
+    judgement.answer = facts ? admit(*facts, issuer.options().rules, judgement, clock_.wall())
+                             : Refused{facts.error().reason, facts.error().detail, {}, {}};
+    if (auto* good = std::get_if<Good>(&judgement.answer)) {
+      const Mono until = clock_.mono() + issuer.options().introspection.cache_time;
+      good->deadline = std::min(good->deadline, until);
+    }
+    const Verdict verdict = conclude(key, judgement, loop);
+    for (const JobPtr& job : jobs.mapped()) job->done(verdict);
   }
 
   // All jobs of a loop that need the same issuer's keys wait on one request to it.
@@ -484,6 +573,7 @@ class AuthenticatorImpl final : public Authenticator {
   std::vector<std::unique_ptr<Issuer>> issuers_;
   KeyBook& keys_;
   const Clock& clock_;
+  std::optional<std::size_t> opaque_issuer_;
   std::vector<std::unique_ptr<Loop>> loops_;
   // Expires first: what was posted to a loop before must not find us gone.
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);

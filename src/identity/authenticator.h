@@ -56,7 +56,8 @@ struct AuthenticatorOptions {
 // Destroyed after the loops have stopped.
 class Authenticator {
  public:
-  // `issuers` is empty in API-key mode.
+  // `issuers` is empty in API-key mode; the tokens of one of them at most are opaque, since such a
+  // token does not say whose it is.
   static std::unique_ptr<Authenticator> open(AuthenticatorOptions options,
                                              std::vector<std::unique_ptr<Issuer>> issuers,
                                              KeyBook& keys, const Clock& clock);
@@ -64,8 +65,8 @@ class Authenticator {
 
   virtual Mode mode() const = 0;
   // On loop `loop`'s thread. The verdict when it can be told now: cached token, API key, known
-  // signing key. Nothing when the issuer's keys must be fetched first, or when this turn's
-  // budget of signature checks is spent.
+  // signing key. Nothing when the issuer's keys must be fetched or the issuer must be asked first,
+  // or when this turn's budget of signature checks is spent.
   virtual std::optional<Verdict> now(const Presented& presented, int loop) = 0;
   // What now() could not tell. `post` runs a function on that loop; `done` runs there too, never
   // inside this call. `presented` is copied. At most 1,024 wait per loop; the next is `overloaded`.

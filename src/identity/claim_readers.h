@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "identity/jwt.h"
 
@@ -17,14 +18,19 @@ const json::value* find_claim(const json::object& claims, std::string_view path)
 // One to `max` bytes without control, bidirectional or invisible characters.
 bool is_plain(std::string_view text, std::size_t max);
 
-// Names to show: the first of `names` that is a string, escaped and cut; may be empty.
-std::string shown_claim(const json::object& claims, std::initializer_list<std::string_view> names);
+// Names to show: the first of `paths` that is a string, escaped and cut; may be empty.
+std::string shown_claim(const json::object& claims, const std::vector<std::string>& paths);
 
 // The NumericDate of RFC 7519 §2 in seconds, fractions allowed. Nothing when absent;
 // bad_claim when present and not a number.
 Checked<std::optional<double>> read_time(const json::object& claims, std::string_view name);
 
+// Exactly one @: of "a@evil.example@corp.example" two readers would take two different domains.
+std::string shown_email(const json::object& claims);
+
 Checked<Scopes> read_scopes(const json::object& claims, const TokenRules& rules);
+// What the caller's roles and groups grant by `rules.roles`.
+Checked<Scopes> read_role_grants(const json::object& claims, const TokenRules& rules);
 
 struct FoundKey {
   std::optional<Secret> key;

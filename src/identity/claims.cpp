@@ -3,6 +3,7 @@
 
 #include "base/encoding.h"
 #include "identity/claim_readers.h"
+#include "identity/provider.h"
 
 namespace kubiya::identity {
 namespace {
@@ -10,6 +11,7 @@ namespace {
 constexpr std::size_t kAudiences = 16;
 constexpr std::size_t kSubjectBytes = 256;
 constexpr std::size_t kTenantBytes = 128;
+constexpr std::size_t kShownBytes = 128;
 
 // Times of claims are compared as doubles: they have room for every number a token can hold,
 // where an integer would wrap, and are exact to under a microsecond in this century.
@@ -25,6 +27,8 @@ Wall wall(double at) {
   return Wall(std::chrono::duration_cast<Wall::duration>(Seconds(std::max(at, 0.0))));
 }
 
+enum class Origin { token, introspection };
+
 Checked<void> check_type(const UnverifiedToken& token, const TokenRules& rules) {
   if (!rules.require_at_jwt) return {};
   if (token.type &&
@@ -34,10 +38,29 @@ Checked<void> check_type(const UnverifiedToken& token, const TokenRules& rules) 
   return fail(Reason::wrong_token_type, "at+jwt is required");
 }
 
-Checked<void> check_issuer(const json::object& claims, const TokenRules& rules) {
+// What the caller's issuer is called. `tid` belongs to the spelling: where one name stands for
+// many tenants, the two must speak of the same.
+Checked<std::string> check_issuer(const json::object& claims, const TokenRules& rules) {
   const auto issuer = find_string(claims, "iss");
   if (!issuer) return fail(Reason::bad_claim, "iss");
-  if (*issuer != rules.issuer || rules.issuer.empty()) return fail(Reason::wrong_issuer);
+  if (!accepts_issuer(rules, *issuer)) return fail(Reason::wrong_issuer);
+  const IssuerForm* form = find_form(rules, *issuer);
+  if (form == nullptr) return rules.issuer;
+  if (!form->tenant_id.empty() && find_string(claims, "tid") != form->tenant_id) {
+    return fail(Reason::wrong_tenant, "tid is not the tenant of iss");
+  }
+  return form->issuer;
+}
+
+Checked<void> check_required(const json::object& claims, const TokenRules& rules) {
+  for (const RequiredClaim& wanted : rules.required_claims) {
+    const json::value* value = find_claim(claims, wanted.path);
+    const bool text =
+        value != nullptr && value->is_string() && view(value->get_string()) == wanted.value;
+    const bool boolean = value != nullptr && value->is_bool() &&
+                         wanted.value == (value->get_bool() ? "true" : "false");
+    if (!text && !boolean) return fail(Reason::bad_claim, wanted.path + " is not " + wanted.value);
+  }
   return {};
 }
 
@@ -61,32 +84,42 @@ Checked<void> check_audience(const json::object& claims, const TokenRules& rules
   } else {
     return fail(Reason::bad_claim, "aud");
   }
-  if (!ours) return fail(Reason::wrong_audience);
+  if (!ours)
+    return fail(Reason::wrong_audience, "it is for " + printable(to_json(*value), kShownBytes));
   return {};
 }
 
-// The moment of expiry.
-Checked<Wall> check_times(const json::object& claims, const TokenRules& rules, Wall now_wall) {
+// The moment of expiry; Wall::max() for an introspection answer that names none.
+Checked<Wall> check_times(const json::object& claims, const TokenRules& rules, Origin origin,
+                          Wall now_wall) {
   const double now = seconds(now_wall);
   const double leeway = Seconds(rules.leeway).count();
   const auto expires = TRY(read_time(claims, "exp"));
   const auto not_before = TRY(read_time(claims, "nbf"));
   const auto issued = TRY(read_time(claims, "iat"));
-  if (!expires) return fail(Reason::bad_claim, "exp");
-  if (*expires + leeway <= now) return fail(Reason::token_expired);
+  if (!expires && origin == Origin::token) return fail(Reason::bad_claim, "exp");
+  if (expires && *expires + leeway <= now) return fail(Reason::token_expired);
   if (not_before && *not_before > now + leeway) return fail(Reason::token_not_yet_valid);
   if (issued && *issued > now + leeway) return fail(Reason::issued_in_future);
+  if (!expires) return Wall::max();
   if (*expires - issued.value_or(now) > Seconds(rules.lifetime_max).count()) {
     return fail(Reason::lifetime_too_long);
   }
   return wall(*expires);
 }
 
-Checked<std::string> read_subject(const json::object& claims) {
-  const auto subject = find_string(claims, "sub");
-  if (!subject) return fail(Reason::bad_subject, "missing or not a string");
-  if (!is_plain(*subject, kSubjectBytes)) return fail(Reason::bad_subject);
-  return std::string(*subject);
+Checked<std::string> read_subject(const json::object& claims, const TokenRules& rules) {
+  const json::value* value = nullptr;
+  for (const std::string& path : rules.subject_claims) {
+    value = find_claim(claims, path);
+    if (value != nullptr) break;
+  }
+  if (value == nullptr || !value->is_string()) {
+    return fail(Reason::bad_subject, "missing or not a string");
+  }
+  const std::string_view subject = view(value->get_string());
+  if (!is_plain(subject, kSubjectBytes)) return fail(Reason::bad_subject);
+  return std::string(subject);
 }
 
 Checked<std::string> read_tenant(const json::object& claims, const TokenRules& rules) {
@@ -97,37 +130,71 @@ Checked<std::string> read_tenant(const json::object& claims, const TokenRules& r
   }
   const std::string_view tenant = view(value->get_string());
   if (!is_plain(tenant, kTenantBytes)) return fail(Reason::wrong_tenant);
+  const auto& allowed = rules.tenants;
+  if (!allowed.empty() && std::find(allowed.begin(), allowed.end(), tenant) == allowed.end()) {
+    return fail(Reason::wrong_tenant, "not one of the accepted: " + printable(tenant, kShownBytes));
+  }
   return std::string(tenant);
 }
 
-// One @ only: of "a@evil.example@corp.example" two readers would take two different domains.
-std::string read_email(const json::object& claims) {
-  std::string email = shown_claim(claims, {"email"});
-  if (std::count(email.begin(), email.end(), '@') != 1) return {};
-  return email;
+Checked<Scopes> read_all_scopes(const json::object& claims, const TokenRules& rules) {
+  const Scopes named = TRY(read_scopes(claims, rules));
+  if (rules.roles.empty() && rules.grants.empty()) return named;
+  return named.unite(TRY(read_role_grants(claims, rules))).unite(rules.grants);
+}
+
+// Everything but issuer and audience, which tokens and introspection answers treat differently.
+Checked<TokenFacts> read_facts(const json::object& claims, const TokenRules& rules, Origin origin,
+                               std::string issuer, Wall now) {
+  TokenFacts facts;
+  facts.issuer = std::move(issuer);
+  TRY_VOID(check_required(claims, rules));
+  facts.expires_at = TRY(check_times(claims, rules, origin, now));
+  facts.subject = TRY(read_subject(claims, rules));
+  if (claims.contains("cnf")) return fail(Reason::proof_required);
+  facts.tenant = TRY(read_tenant(claims, rules));
+  facts.scopes = TRY(read_all_scopes(claims, rules));
+  FoundKey found = TRY(read_api_key(claims, rules));
+  facts.api_key = std::move(found.key);
+  facts.api_key_source = std::move(found.source);
+  facts.display_name = shown_claim(claims, rules.name_claims);
+  facts.email = shown_email(claims);
+  facts.client = shown_claim(claims, rules.client_claims);
+  return facts;
+}
+
+Checked<TokenFacts> check_token(const UnverifiedToken& token, const TokenRules& rules, Wall now) {
+  TRY_VOID(check_type(token, rules));
+  std::string issuer = TRY(check_issuer(token.claims, rules));
+  TRY_VOID(check_audience(token.claims, rules));
+  return read_facts(token.claims, rules, Origin::token, std::move(issuer), now);
 }
 
 }  // namespace
 
+bool accepts_issuer(const TokenRules& rules, std::string_view iss) {
+  if (rules.issuer.empty()) return false;
+  return iss == rules.issuer || find_form(rules, iss) != nullptr;
+}
+
+const IssuerForm* find_form(const TokenRules& rules, std::string_view iss) {
+  const auto before = [](const IssuerForm& form, std::string_view text) { return form.iss < text; };
+  const auto at = std::lower_bound(rules.forms.begin(), rules.forms.end(), iss, before);
+  return at != rules.forms.end() && at->iss == iss ? &*at : nullptr;
+}
+
 Checked<TokenFacts> check_claims(const UnverifiedToken& token, const TokenRules& rules, Wall now) {
-  const json::object& claims = token.claims;
-  TRY_VOID(check_type(token, rules));
-  TRY_VOID(check_issuer(claims, rules));
-  TRY_VOID(check_audience(claims, rules));
-  TokenFacts facts;
-  facts.expires_at = TRY(check_times(claims, rules, now));
-  facts.issuer = rules.issuer;
-  facts.subject = TRY(read_subject(claims));
-  if (claims.contains("cnf")) return fail(Reason::proof_required);
-  facts.tenant = TRY(read_tenant(claims, rules));
-  facts.scopes = TRY(read_scopes(claims, rules));
-  FoundKey found = TRY(read_api_key(claims, rules));
-  facts.api_key = std::move(found.key);
-  facts.api_key_source = std::move(found.source);
-  facts.display_name = shown_claim(claims, {"name", "preferred_username"});
-  facts.email = read_email(claims);
-  facts.client = shown_claim(claims, {"client_id", "azp"});
+  auto facts = check_token(token, rules, now);
+  if (!facts) return fail(explained(std::move(facts).error(), rules));
   return facts;
+}
+
+Checked<TokenFacts> check_introspected(const json::object& members, const TokenRules& rules,
+                                       bool allow_missing_audience, Wall now) {
+  std::string issuer = rules.issuer;
+  if (members.contains("iss")) issuer = TRY(check_issuer(members, rules));
+  if (members.contains("aud") || !allow_missing_audience) TRY_VOID(check_audience(members, rules));
+  return read_facts(members, rules, Origin::introspection, std::move(issuer), now);
 }
 
 }  // namespace kubiya::identity

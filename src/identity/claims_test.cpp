@@ -269,6 +269,53 @@ void add_key_rows(std::vector<Row>& rows) {
   rows.push_back({"B41 feature off", with_keys(7, "kb-1", "kb-2"), {}, off});
 }
 
+TokenRules with_groups() {
+  TokenRules rules = default_rules();
+  rules.role_claims = {"realm_access.roles", "groups", "email"};
+  rules.roles = {{"Platform Team", {"read", "execute"}}, {"/ops", {"admin"}}};
+  return rules;
+}
+
+void add_provider_rows(std::vector<Row>& rows) {
+  const auto over = Reason::group_overage;
+  const json::object elsewhere = {{"groups", "src1"}};
+  rows.push_back({"groups left out", with_claim("_claim_names", elsewhere), over, with_groups()});
+  rows.push_back({"groups left out, implicit", with_claim("hasgroups", true), over, with_groups()});
+  TokenRules ignoring = with_groups();
+  ignoring.ignore_group_overage = true;
+  rows.push_back({"groups left out, ignored", with_claim("hasgroups", true), {}, ignoring});
+  rows.push_back({"groups left out, not needed", with_claim("_claim_names", elsewhere), {}});
+  rows.push_back({"other claims left out",
+                  with_claim("_claim_names", json::object{{"x", "y"}}),
+                  {},
+                  with_groups()});
+  rows.push_back(
+      {"groups are a number", with_claim("groups", 7), Reason::bad_claim, with_groups()});
+  rows.push_back({"a group is a number", with_claim("groups", json::array{"/ops", 7}),
+                  Reason::bad_claim, with_groups()});
+  TokenRules bearer = default_rules();
+  bearer.required_claims = {{"typ", "Bearer"}, {"verified", "true"}};
+  const auto claims = [](const json::object& more) {
+    json::object all = default_claims();
+    for (const auto& member : more) all[member.key()] = member.value();
+    return with_claims(all);
+  };
+  rows.push_back({"required", claims({{"typ", "Bearer"}, {"verified", true}}), {}, bearer});
+  rows.push_back(
+      {"required, other", claims({{"typ", "ID"}, {"verified", true}}), Reason::bad_claim, bearer});
+  rows.push_back({"required, absent", claims({{"typ", "Bearer"}}), Reason::bad_claim, bearer});
+  rows.push_back(
+      {"required, a text", claims({{"typ", "Bearer"}, {"verified", "true"}}), {}, bearer});
+  rows.push_back({"required, not true", claims({{"typ", "Bearer"}, {"verified", false}}),
+                  Reason::bad_claim, bearer});
+  TokenRules tenants = default_rules();
+  tenants.tenant_claim = "org";
+  tenants.tenants = {"acme", "corp"};
+  rows.push_back({"an accepted tenant", with_claim("org", "corp"), {}, tenants});
+  rows.push_back(
+      {"a tenant not accepted", with_claim("org", "Corp"), Reason::wrong_tenant, tenants});
+}
+
 }  // namespace
 
 std::vector<Row> claim_rows() {
@@ -281,6 +328,7 @@ std::vector<Row> claim_rows() {
   add_scope_rows(rows);
   add_tenant_rows(rows);
   add_key_rows(rows);
+  add_provider_rows(rows);
   return rows;
 }
 
@@ -378,6 +426,92 @@ TEST(Claims, ScopesFromAConfiguredPath) {
   const json::object realm = {{"roles", json::array{"execute", "offline_access"}}};
   EXPECT_EQ(facts_of(with_claim("realm_access", realm), rules).scopes.text(),
             "execute offline_access");
+}
+
+TEST(Claims, AllScopeClaimsCountTogetherWhenSaidSo) {
+  TokenRules rules = default_rules();
+  rules.scope_claims = {"scope", "roles", "resource_access.my.client.roles"};
+  rules.all_scope_claims = true;
+  json::object claims = default_claims();
+  claims["scope"] = "openid read";
+  claims["roles"] = json::array{"execute"};
+  claims["resource_access"] = json::object{{"my.client", {{"roles", json::array{"write"}}}},
+                                           {"other", {{"roles", json::array{"admin"}}}}};
+  EXPECT_EQ(facts_of(with_claims(claims), rules).scopes.text(), "execute openid read write");
+  rules.scope_claims = {"scope", "roles", "scp"};
+  claims["scp"] = json::array{"read", "openid"};
+  EXPECT_EQ(facts_of(with_claims(claims), rules).scopes.text(), "execute openid read");
+  claims["scp"] = json::array{"read", "openid", "admin"};
+  EXPECT_EQ(outcome(judge(with_claims(claims), rules)), "bad_claim") << "B35";
+}
+
+TEST(Claims, RolesGrantWhatTheMapSaysAndNothingElse) {
+  const auto scopes = [](const json::object& more, const TokenRules& rules = with_groups()) {
+    json::object claims = default_claims();
+    claims["scope"] = "openid";
+    for (const auto& member : more) claims[member.key()] = member.value();
+    return facts_of(with_claims(claims), rules).scopes.text();
+  };
+  EXPECT_EQ(scopes({{"groups", json::array{"admin", "read"}}}), "openid");
+  EXPECT_EQ(scopes({{"groups", json::array{"Platform Team", "x"}}}), "execute openid read");
+  EXPECT_EQ(scopes({{"groups", "Platform Team"}}), "execute openid read");
+  EXPECT_EQ(scopes({{"groups", json::array{"platform team", "/ops/", "ops"}}}), "openid");
+  EXPECT_EQ(scopes({{"realm_access", {{"roles", json::array{"/ops"}}}}}), "admin openid");
+  TokenRules rules = with_groups();
+  rules.grants = {"read"};
+  EXPECT_EQ(scopes({}, rules), "openid read");
+}
+
+TEST(Claims, ScopesOfAnIssuersOwnGrantWhatItsMapSays) {
+  TokenRules rules = default_rules();
+  rules.scope_map = {{"Workflows.Run", {"execute", "x"}}, {"x", {"admin"}}};
+  EXPECT_EQ(facts_of(with_claim("scope", "Workflows.Run"), rules).scopes.text(),
+            "Workflows.Run execute x")
+      << "one step: what is granted is no name of the issuer's";
+  EXPECT_EQ(facts_of(with_claim("scope", "workflows.run"), rules).scopes.text(), "workflows.run");
+}
+
+TEST(Claims, AnAddressIsARoleOnlyWhenItIsVerified) {
+  TokenRules rules = with_groups();
+  rules.roles = {{"ada@corp.example", {"execute"}}, {"a@b@corp.example", {"admin"}}};
+  const auto scopes = [&](const char* email, const json::value& verified) {
+    json::object claims = default_claims();
+    claims["scope"] = "";
+    claims["email"] = email;
+    claims["email_verified"] = verified;
+    return facts_of(with_claims(claims), rules).scopes.text();
+  };
+  EXPECT_EQ(scopes("ada@corp.example", true), "execute");
+  EXPECT_EQ(scopes("ada@corp.example", false), "");
+  EXPECT_EQ(scopes("ada@corp.example", "true"), "");
+  EXPECT_EQ(scopes("a@b@corp.example", true), "");  // B39
+}
+
+TEST(Claims, TheFirstSubjectClaimThatIsThereCounts) {
+  TokenRules rules = default_rules();
+  rules.subject_claims = {"uid", "sub"};
+  EXPECT_EQ(facts_of(with_claim("uid", "00u1"), rules).subject, "00u1");
+  EXPECT_EQ(facts_of(with_claim("x", "y"), rules).subject, "ada");
+  EXPECT_EQ(outcome(judge(with_claim("uid", 7), rules)), "bad_subject")
+      << "a bad one is not passed over";
+}
+
+TEST(Claims, FormsOfOneIssuerAreOneIssuer) {
+  TokenRules rules = default_rules();
+  rules.forms = {{"https://old.example/t1/", kIssuer, "t1"},
+                 {"https://old.example/t2/", "two", "t2"}};
+  const auto token = [](const char* iss, const char* tid) {
+    json::object claims = default_claims();
+    claims["iss"] = iss;
+    claims["tid"] = tid;
+    return with_claims(claims);
+  };
+  EXPECT_EQ(facts_of(token("https://old.example/t1/", "t1"), rules).issuer, kIssuer);
+  EXPECT_EQ(facts_of(token("https://old.example/t2/", "t2"), rules).issuer, "two");
+  EXPECT_EQ(facts_of(token(kIssuer, "t9"), rules).issuer, kIssuer);
+  EXPECT_EQ(outcome(judge(token("https://old.example/t1/", "t2"), rules)), "wrong_tenant");
+  EXPECT_EQ(outcome(judge(token("https://old.example/t3/", "t3"), rules)), "wrong_issuer");
+  EXPECT_EQ(outcome(judge(token("https://old.example/t1", "t1"), rules)), "wrong_issuer");
 }
 
 TEST(Claims, ApiKeyIsFoundInEachOfItsClaims) {

@@ -33,6 +33,10 @@ Result<> check_secure(std::string_view url, std::string_view what) {
 
 }  // namespace
 
+Result<> check_introspection_url(std::string_view url) {
+  return check_secure(url, "the introspection URL");
+}
+
 Result<> check_issuer_url(std::string_view url) {
   TRY_VOID(check_secure(url, "the issuer URL"));
   if (url.find('?') != std::string_view::npos) {
@@ -67,7 +71,25 @@ bool is_loopback_url(std::string_view url) {
   return target && http::is_loopback(*target);
 }
 
-Result<std::string> read_metadata(std::string_view document, std::string_view issuer) {
+namespace {
+
+// Empty when the document has no such member.
+Result<std::string> read_url(const json::object& document, std::string_view name,
+                             std::string_view issuer) {
+  const auto url = find_string(document, name);
+  if (!url) return std::string();
+  const std::string what = fmt::format("{} of the metadata document", name);
+  TRY_VOID(check_secure(*url, what));
+  if (is_loopback_url(*url) && !is_loopback_url(issuer)) {
+    return fail(Code::invalid, what + " points to this machine");
+  }
+  return std::string(*url);
+}
+
+}  // namespace
+
+Result<Metadata> read_metadata(std::string_view document, std::string_view issuer,
+                               bool needs_keys) {
   const auto parsed = parse_json(document, {.depth = 16, .nodes = 10'000});
   if (!parsed || !parsed->is_object()) {
     return fail(Code::invalid, "the metadata document is not a JSON object");
@@ -81,13 +103,13 @@ Result<std::string> read_metadata(std::string_view document, std::string_view is
                             "is right, configure exactly that",
                             printable(*named, kShown), printable(issuer, kShown)));
   }
-  const auto uri = find_string(object, "jwks_uri");
-  if (!uri) return fail(Code::invalid, "the metadata document has no jwks_uri");
-  TRY_VOID(check_secure(*uri, "jwks_uri of the metadata document"));
-  if (is_loopback_url(*uri) && !is_loopback_url(issuer)) {
-    return fail(Code::invalid, "jwks_uri of the metadata document points to this machine");
+  Metadata out;
+  out.jwks_uri = TRY(read_url(object, "jwks_uri", issuer));
+  out.introspection_endpoint = TRY(read_url(object, "introspection_endpoint", issuer));
+  if (out.jwks_uri.empty() && needs_keys) {
+    return fail(Code::invalid, "the metadata document has no jwks_uri");
   }
-  return std::string(*uri);
+  return out;
 }
 
 }  // namespace kubiya::identity

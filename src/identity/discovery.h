@@ -13,8 +13,14 @@ namespace kubiya::identity {
 // True when the URL's host is "localhost" or a loopback literal.
 bool is_loopback_url(std::string_view url);
 
-// The `jwks_uri` of a metadata document. The document's `issuer` must equal `issuer` byte for
-// byte (RFC 8414 §3.3) and `jwks_uri` must be https; http on loopback is for issuers on loopback.
-Result<std::string> read_metadata(std::string_view document, std::string_view issuer);
+struct Metadata {
+  std::string jwks_uri;                // may be empty in read_metadata's result only if not needed
+  std::string introspection_endpoint;  // empty when the document names none
+};
+
+// The document's `issuer` must equal `issuer` byte for byte (RFC 8414 §3.3) and each URL taken
+// from it must be https; http on loopback is for issuers on loopback.
+Result<Metadata> read_metadata(std::string_view document, std::string_view issuer,
+                               bool needs_keys = true);
 
 }  // namespace kubiya::identity

@@ -56,7 +56,7 @@ Result<http::FetchResponse> require_ok(Result<http::FetchResponse> response, std
 class Core : public std::enable_shared_from_this<Core> {
  public:
   Core(IssuerOptions options, http::Client& client, const Clock& clock)
-      : options_(std::move(options)), client_(client), clock_(clock) {}
+      : options_(with_document_issuer(std::move(options))), client_(client), clock_(clock) {}
 
   const IssuerOptions& options() const { return options_; }
   std::uint64_t epoch() const { return epoch_.load(std::memory_order_acquire); }
@@ -89,6 +89,12 @@ class Core : public std::enable_shared_from_this<Core> {
   std::shared_ptr<const std::string> metadata() const {
     const std::lock_guard lock(mutex_);
     return metadata_;
+  }
+
+  std::string introspection_url() const {
+    if (!options_.introspection.url.empty()) return options_.introspection.url;
+    const std::lock_guard lock(mutex_);
+    return introspection_endpoint_;
   }
 
   void refetch(Waiter done) {
@@ -128,12 +134,19 @@ class Core : public std::enable_shared_from_this<Core> {
   }
 
  private:
+  static IssuerOptions with_document_issuer(IssuerOptions options) {
+    if (options.document_issuer.empty()) options.document_issuer = options.url;
+    return options;
+  }
+
+  bool is_opaque() const { return options_.tokens == TokenKind::opaque; }
   bool is_file() const { return options_.jwks_uri.starts_with(kFile); }
 
   Result<> check_options() const {
     TRY_VOID(check_issuer_url(options_.url));
     if (!options_.jwks_uri.empty()) TRY_VOID(check_jwks_uri(options_.jwks_uri));
-    return {};
+    const std::string& introspection = options_.introspection.url;
+    return introspection.empty() ? Result<>() : check_introspection_url(introspection);
   }
 
   // The functions from here to mark_begun() want mutex_ held.
@@ -176,8 +189,13 @@ class Core : public std::enable_shared_from_this<Core> {
   // One round: metadata when needed, then the key set. Exactly one finish() ends it.
   void fetch() {
     if (is_file()) return finish(read_key_file());
-    if (metadata_is_due()) return fetch_metadata(0);
+    if (metadata_is_due() || is_opaque()) return fetch_metadata(0);
     fetch_keys();
+  }
+
+  // An issuer whose tokens are opaque is ready when it is known where to ask.
+  static Keys no_keys() {
+    return Keys{std::make_shared<const KeySet>(), std::string(), std::chrono::seconds{-1}};
   }
 
   Result<Keys> read_key_file() const {
@@ -213,6 +231,7 @@ class Core : public std::enable_shared_from_this<Core> {
                     const auto self = weak.lock();
                     if (!self) return;
                     auto taken = self->take_metadata(require_ok(std::move(answer), url));
+                    if (taken && self->is_opaque()) return self->finish(no_keys());
                     if (taken) return self->fetch_keys();
                     if (!last) return self->fetch_metadata(index + 1);
                     self->without_metadata(taken.error());
@@ -221,14 +240,20 @@ class Core : public std::enable_shared_from_this<Core> {
 
   Result<> take_metadata(Result<http::FetchResponse> answer) {
     if (!answer) return fail(std::move(answer).error());
-    std::string uri = TRY(read_metadata(answer->body, options_.url));
-    const bool elsewhere = host_of(uri) != host_of(options_.url);
+    const bool needs_endpoint = is_opaque() && options_.introspection.url.empty();
+    Metadata found = TRY(read_metadata(answer->body, options_.document_issuer, !is_opaque()));
+    if (needs_endpoint && found.introspection_endpoint.empty()) {
+      return fail(Code::invalid, "the metadata document has no introspection_endpoint");
+    }
+    const std::string uri = std::move(found.jwks_uri);
+    const bool elsewhere = !uri.empty() && host_of(uri) != host_of(options_.url);
     {
       const Mono now = clock_.mono();
       const std::lock_guard lock(mutex_);
       metadata_problem_.clear();
       metadata_ = std::make_shared<const std::string>(std::move(answer->body));
       metadata_fetched_ = now;
+      introspection_endpoint_ = std::move(found.introspection_endpoint);
       if (uri == jwks_uri_) return {};
       jwks_uri_ = uri;
     }
@@ -247,7 +272,8 @@ class Core : public std::enable_shared_from_this<Core> {
       metadata_problem_ = error.message;
       known = known || !jwks_uri_.empty();
     }
-    if (known) return fetch_keys();
+    if (is_opaque() && !introspection_url().empty()) return finish(no_keys());
+    if (known && !is_opaque()) return fetch_keys();
     finish(fail(error));
   }
 
@@ -327,7 +353,8 @@ class Core : public std::enable_shared_from_this<Core> {
                                                       {"problem", result.error().message},
                                                       {"detail", result.error().detail}});
     } else if (changed) {
-      log::info("signing keys are in use", {{"issuer", options_.url}, {"epoch", epoch()}});
+      log::info(is_opaque() ? "the issuer is asked about its tokens" : "signing keys are in use",
+                {{"issuer", options_.url}, {"epoch", epoch()}});
       const auto set = keys();
       for (const std::string& problem : set ? set->skipped() : std::vector<std::string>()) {
         log::warn("a published key is not used", {{"issuer", options_.url}, {"problem", problem}});
@@ -336,9 +363,10 @@ class Core : public std::enable_shared_from_this<Core> {
   }
 
   void load_cache() {
-    if (options_.cache_file.empty()) return;
+    if (options_.cache_file.empty() || is_opaque()) return;
     const Wall wall = clock_.wall();
-    auto cached = load_documents(options_.cache_file, options_.url, wall, options_.stale_max);
+    auto cached =
+        load_documents(options_.cache_file, options_.document_issuer, wall, options_.stale_max);
     if (!cached) {
       if (cached.error().code != Code::not_found) {
         log::warn("the issuer cache is not used",
@@ -359,7 +387,7 @@ class Core : public std::enable_shared_from_this<Core> {
   }
 
   void save_cache() const {
-    if (options_.cache_file.empty() || is_file()) return;
+    if (options_.cache_file.empty() || is_file() || is_opaque()) return;
     Documents documents;
     {
       const std::lock_guard lock(mutex_);
@@ -368,7 +396,8 @@ class Core : public std::enable_shared_from_this<Core> {
       documents.jwks_uri = jwks_uri_;
       if (metadata_) documents.metadata = *metadata_;
     }
-    if (auto saved = save_documents(options_.cache_file, options_.url, documents); !saved) {
+    if (auto saved = save_documents(options_.cache_file, options_.document_issuer, documents);
+        !saved) {
       log::warn("the issuer cache could not be written",
                 {{"issuer", options_.url}, {"problem", saved.error().message}});
     }
@@ -387,7 +416,8 @@ class Core : public std::enable_shared_from_this<Core> {
   std::shared_ptr<const std::string> metadata_;
   std::string metadata_problem_;
   Mono metadata_fetched_{};
-  std::string jwks_uri_;  // from the document
+  std::string jwks_uri_;  // this and the next from the document
+  std::string introspection_endpoint_;
   std::string problem_ = "the first fetch has not finished";
   bool broken_ = false;  // options that can never work
   bool closed_ = false;
@@ -401,7 +431,10 @@ class Core : public std::enable_shared_from_this<Core> {
 
 class IssuerImpl final : public Issuer {
  public:
-  explicit IssuerImpl(std::shared_ptr<Core> core) : core_(std::move(core)) {}
+  IssuerImpl(std::shared_ptr<Core> core, http::Client& client, const Clock& clock)
+      : core_(std::move(core)),
+        introspector_(std::make_shared<Introspector>(options().introspection, options().rules,
+                                                     options().allow_private, client, clock)) {}
   ~IssuerImpl() override { core_->close(); }
 
   const IssuerOptions& options() const override { return core_->options(); }
@@ -409,11 +442,16 @@ class IssuerImpl final : public Issuer {
   std::uint64_t epoch() const override { return core_->epoch(); }
   void refetch(std::function<void(bool)> done) override { core_->refetch(std::move(done)); }
   std::shared_ptr<const std::string> metadata() const override { return core_->metadata(); }
+  std::string introspection_url() const override { return core_->introspection_url(); }
+  void introspect(std::string_view token, Introspector::Done done) override {
+    introspector_->ask(core_->introspection_url(), token, std::move(done));
+  }
   Health health() const override { return core_->health(); }
   void tick() override { core_->tick(); }
 
  private:
   std::shared_ptr<Core> core_;
+  std::shared_ptr<Introspector> introspector_;
 };
 
 }  // namespace
@@ -422,7 +460,7 @@ std::unique_ptr<Issuer> Issuer::open(IssuerOptions options, http::Client& client
                                      const Clock& clock) {
   auto core = std::make_shared<Core>(std::move(options), client, clock);
   core->start();
-  return std::make_unique<IssuerImpl>(std::move(core));
+  return std::make_unique<IssuerImpl>(std::move(core), client, clock);
 }
 
 }  // namespace kubiya::identity

@@ -16,16 +16,31 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "http/client.h"
+#include "identity/introspection.h"
 #include "identity/jwt.h"
 #include "identity/key_set.h"
 
 namespace kubiya::identity {
 
 enum class DiscoveryForm { oidc, oauth };
+enum class TokenKind {
+  jwt,
+  opaque,  // whatever it looks like, the issuer is asked about it
+};
+
+// Where the callers' tenant comes from; the configuration settles it into TokenRules.
+enum class TenantRule { automatic, fixed, claim, issuer };
 
 struct IssuerOptions {
-  std::string url;  // as configured; equals the document's `issuer`
+  std::string name;             // for people and tenant rules; empty: none
+  std::string url;              // as configured
+  std::string document_issuer;  // what the document's `issuer` must be; empty: url
+  std::string client_id;        // this server's application at the provider; for presets
+  std::string scope_prefix;     // in front of scopes that a client asks this issuer for
+  TokenKind tokens = TokenKind::jwt;
+  IntrospectionOptions introspection;
   DiscoveryForm form = DiscoveryForm::oidc;
+  TenantRule tenant_rule = TenantRule::automatic;
   TokenRules rules;
   std::string jwks_uri;               // overrides the document's; "file:/path" for air-gapped use
   std::chrono::seconds refresh{300};  // bounds: Cache-Control between 60 s and this ×12
@@ -43,6 +58,8 @@ Result<std::vector<std::string>> discovery_urls(std::string_view issuer, Discove
 Result<> check_issuer_url(std::string_view url);
 // For IssuerOptions::jwks_uri: "file:/absolute/path", https, or http on loopback.
 Result<> check_jwks_uri(std::string_view uri);
+// https, or http on loopback.
+Result<> check_introspection_url(std::string_view url);
 
 class Issuer {
  public:
@@ -53,8 +70,8 @@ class Issuer {
   virtual ~Issuer() = default;
 
   virtual const IssuerOptions& options() const = 0;
-  // The current keys, or null before the first success and after stale_max. Any thread, no lock
-  // held.
+  // The current keys, or null before the first success and after stale_max; an empty set where
+  // tokens are opaque. Any thread, no lock held.
   virtual std::shared_ptr<const KeySet> keys() const = 0;
   // Grows whenever the set changes; caches of verified tokens are dropped then.
   virtual std::uint64_t epoch() const = 0;
@@ -65,6 +82,10 @@ class Issuer {
   virtual void refetch(std::function<void(bool)> done) = 0;
   // The authorization server's metadata as published (JSON text), for republication.
   virtual std::shared_ptr<const std::string> metadata() const = 0;
+  // Where tokens are asked about: as configured, or as in the metadata; empty while unknown.
+  virtual std::string introspection_url() const = 0;
+  // Asks the issuer about a token that only it can read. `done` as in Introspector::ask.
+  virtual void introspect(std::string_view token, Introspector::Done done) = 0;
   struct Health {
     bool ready = false;
     std::string problem;          // empty when fine

@@ -96,7 +96,9 @@ Result<Documents> load_documents(const std::string& path, const std::string& iss
   if (out.saved > now || now - out.saved >= age_max) {
     return fail(Code::invalid, fmt::format("{} is too old or from the future", path));
   }
-  if (!out.metadata.empty()) out.jwks_uri = TRY(read_metadata(out.metadata, issuer));
+  if (!out.metadata.empty()) {
+    out.jwks_uri = TRY(read_metadata(out.metadata, issuer)).jwks_uri;
+  }
   return out;
 }
 

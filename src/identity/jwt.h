@@ -19,6 +19,7 @@
 #include "base/secret.h"
 #include "crypto/signature.h"
 #include "identity/reason.h"
+#include "identity/rules.h"
 
 namespace kubiya::identity {
 
@@ -109,32 +110,11 @@ Checked<Envelope> parse_envelope(std::string_view text, const TokenLimits& limit
 Checked<UnverifiedToken> parse_token(std::string_view text, const TokenLimits& limits = {},
                                      HeaderMemo* memo = nullptr);
 
-// How one issuer's tokens are judged. Every field has a configuration key.
-struct TokenRules {
-  std::string issuer;                         // byte for byte
-  std::vector<std::string> audiences;         // never empty; exact
-  std::vector<crypto::Algorithm> algorithms;  // never empty
-  bool require_at_jwt = false;                // RFC 9068 profile: `typ` must be at+jwt
-  std::chrono::seconds leeway{30};
-  std::chrono::seconds lifetime_max{24 * 3600};
-  std::string tenant = "default";
-  // Paths name a top-level member ("https://corp.example/tenant") or, when there is none of
-  // that name, members inside members ("app.tenant").
-  std::string tenant_claim;  // path; empty: the fixed tenant above
-  // Claim paths looked up in order for scopes; the first present wins, `scope` and `scp`
-  // both present and unequal is a refusal. String (single spaces) or array of strings; an
-  // element of an array that is no scope name (RFC 6749 §3.3) grants nothing.
-  std::vector<std::string> scope_claims{"scope", "scopes", "scp", "permissions", "roles"};
-  // Where the caller's Kubiya key may be, in order (the seed's three). Different values in two
-  // of them are a refusal.
-  std::vector<std::string> key_claims{"kubiya_api_key", "api_key", "metadata.kubiya_api_key"};
-};
-
 // What a verified token says. `display_name`, `email` and `client` are for people: cut,
 // escaped, and empty rather than a reason to refuse.
 struct TokenFacts {
   std::string tenant, issuer, subject, display_name, email, client;
-  Scopes scopes;  // as presented
+  Scopes scopes;  // as presented, and what roles and the issuer's rules add
   Wall expires_at;
   std::optional<Secret> api_key;
   std::string api_key_source;  // "claim:kubiya_api_key"; empty when none
@@ -143,6 +123,11 @@ struct TokenFacts {
 // Claims against the rules, `now` as a parameter. Cheap checks: meant to run before the
 // signature is verified, and believed only after.
 Checked<TokenFacts> check_claims(const UnverifiedToken& token, const TokenRules& rules, Wall now);
+
+// The same for the members of an introspection answer (RFC 7662 §2.2), where `iss`, `exp` and,
+// when `allow_missing_audience`, `aud` may be absent. No `exp`: Wall::max().
+Checked<TokenFacts> check_introspected(const json::object& members, const TokenRules& rules,
+                                       bool allow_missing_audience, Wall now);
 
 // Only for log and audit of a refusal: escaped, cut, believed by nobody.
 struct Claimed {

@@ -47,6 +47,13 @@ Result<std::optional<crypto::Algorithm>> read_algorithm(const json::object& jwk,
   return algorithm;
 }
 
+// Entra's keys say whose tokens they sign: everybody's ("…/{tenantid}/v2.0") or one tenant's.
+bool serves_tenant(std::string_view issuer, const json::object& claims) {
+  if (issuer.empty() || issuer.find("/{tenantid}/") != issuer.npos) return true;
+  const auto tenant = find_string(claims, "tid");
+  return tenant && issuer.find("/" + std::string(*tenant) + "/") != issuer.npos;
+}
+
 std::string describe(std::size_t index, const json::value& value, const Error& error) {
   std::string_view kid;
   if (const auto* jwk = value.if_object()) kid = find_string(*jwk, "kid").value_or("");
@@ -64,6 +71,7 @@ Result<KeySet::Entry> KeySet::read_entry(const json::value& value) {
   entry.kid = TRY(read_key_id(*jwk));
   entry.key = TRY(crypto::PublicKey::from_jwk(*jwk));
   entry.algorithm = TRY(read_algorithm(*jwk, entry.key.type()));
+  entry.issuer = find_string(*jwk, "issuer").value_or("");
   return entry;
 }
 
@@ -107,7 +115,7 @@ Result<KeySet> KeySet::parse(std::string_view text) {
   return out;
 }
 
-Checked<const crypto::PublicKey*> KeySet::select(const UnverifiedToken& token) const {
+Checked<const KeySet::Entry*> KeySet::find_entry(const UnverifiedToken& token) const {
   const Entry* entry = nullptr;
   if (token.kid) {
     const auto named = [&token](const Entry& e) { return e.kid == token.kid; };
@@ -122,6 +130,19 @@ Checked<const crypto::PublicKey*> KeySet::select(const UnverifiedToken& token) c
   const bool fits = crypto::fits(token.algorithm, entry->key.type()) &&
                     entry->algorithm.value_or(token.algorithm) == token.algorithm;
   if (!fits) return fail(Reason::key_mismatch, std::string(crypto::name(token.algorithm)));
+  return entry;
+}
+
+Checked<const crypto::PublicKey*> KeySet::select(const UnverifiedToken& token) const {
+  return &TRY(find_entry(token))->key;
+}
+
+Checked<const crypto::PublicKey*> KeySet::select(const UnverifiedToken& token,
+                                                 const TokenRules& rules) const {
+  const Entry* entry = TRY(find_entry(token));
+  if (rules.provider == Provider::entra && !serves_tenant(entry->issuer, token.claims)) {
+    return fail(Reason::key_mismatch, "a key of another tenant");
+  }
   return &entry->key;
 }
 
@@ -131,7 +152,7 @@ Checked<void> verify_signature(const UnverifiedToken& token, const TokenRules& r
   if (std::find(allowed.begin(), allowed.end(), token.algorithm) == allowed.end()) {
     return fail(Reason::bad_algorithm, std::string(crypto::name(token.algorithm)));
   }
-  const crypto::PublicKey* key = TRY(keys.select(token));
+  const crypto::PublicKey* key = TRY(keys.select(token, rules));
   if (!key->verify(token.algorithm, token.signing_input, token.signature)) {
     return fail(Reason::bad_signature);
   }

@@ -26,6 +26,9 @@ class KeySet {
   // Reason::unknown_key (worth a refetch), key_mismatch, or bad_key_id when the set has several
   // keys and the token names none (a refetch would not help).
   Checked<const crypto::PublicKey*> select(const UnverifiedToken& token) const;
+  // The same with rules.provider in view: Entra's keys may be those of one tenant.
+  Checked<const crypto::PublicKey*> select(const UnverifiedToken& token,
+                                           const TokenRules& rules) const;
   std::size_t size() const { return keys_.size(); }
   const std::vector<std::string>& skipped() const { return skipped_; }
 
@@ -34,8 +37,10 @@ class KeySet {
     std::optional<std::string> kid;
     std::optional<crypto::Algorithm> algorithm;
     crypto::PublicKey key;
+    std::string issuer;  // as Entra names the tenant whose tokens the key signs; mostly empty
   };
   static Result<Entry> read_entry(const json::value& value);
+  Checked<const Entry*> find_entry(const UnverifiedToken& token) const;
   void drop_duplicates();
   std::vector<Entry> keys_;
   std::vector<std::string> skipped_;

@@ -159,6 +159,7 @@ std::string_view public_message(Reason reason) {
     case Reason::argument_key_refused:
       return "An API key is not accepted here: sign in and send an access token";
     case Reason::keys_unavailable:
+    case Reason::introspection_unavailable:
       return "The identity provider cannot be reached; try again later";
     case Reason::overloaded:
       return "Too many sign-ins at once; try again later";

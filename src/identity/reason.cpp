@@ -19,6 +19,8 @@ std::string_view to_string(Reason reason) {
       return "token_too_long";
     case Reason::not_three_parts:
       return "not_three_parts";
+    case Reason::opaque_token:
+      return "opaque_token";
     case Reason::bad_base64:
       return "bad_base64";
     case Reason::bad_header_json:
@@ -59,6 +61,10 @@ std::string_view to_string(Reason reason) {
       return "proof_required";
     case Reason::wrong_tenant:
       return "wrong_tenant";
+    case Reason::group_overage:
+      return "group_overage";
+    case Reason::token_inactive:
+      return "token_inactive";
     case Reason::key_claims_disagree:
       return "key_claims_disagree";
     case Reason::key_of_another_owner:
@@ -73,6 +79,8 @@ std::string_view to_string(Reason reason) {
       return "expired_api_key";
     case Reason::keys_unavailable:
       return "keys_unavailable";
+    case Reason::introspection_unavailable:
+      return "introspection_unavailable";
     case Reason::overloaded:
       return "overloaded";
   }
@@ -80,7 +88,8 @@ std::string_view to_string(Reason reason) {
 }
 
 bool is_transient(Reason reason) {
-  return reason == Reason::keys_unavailable || reason == Reason::overloaded;
+  return reason == Reason::keys_unavailable || reason == Reason::introspection_unavailable ||
+         reason == Reason::overloaded;
 }
 
 }  // namespace kubiya::identity

@@ -15,6 +15,7 @@ enum class Reason {
   several_credentials,
   credential_in_query,
   argument_key_refused,  // api_key argument where the mode forbids it
+  opaque_token,          // of a known provider and for itself alone: no JWT that others can read
   // the envelope of a token
   token_too_long,
   not_three_parts,
@@ -39,6 +40,7 @@ enum class Reason {
   bad_subject,
   proof_required,  // `cnf` without a way to honour it
   wrong_tenant,
+  group_overage,  // the groups that scopes come from were too many for the token
   // keys
   key_claims_disagree,
   key_of_another_owner,
@@ -47,7 +49,9 @@ enum class Reason {
   revoked_api_key,
   expired_api_key,
   // dependencies
-  keys_unavailable,  // the identity provider cannot be reached and nothing is cached
+  token_inactive,             // the issuer, asked about the token, does not vouch for it
+  keys_unavailable,           // the identity provider cannot be reached and nothing is cached
+  introspection_unavailable,  // the issuer cannot be asked about the token
   overloaded,
 };
 

@@ -41,6 +41,7 @@ struct EndpointOptions {
   ServerInfo info;
   std::string mcp_path = "/mcp";
   identity::ResourceInfo resource;           // for the metadata documents
+  std::string scope_prefix;                  // of the scopes in challenges
   std::size_t early_body_bytes = 64 * 1024;  // body parsed before a credential, API-key mode
   std::size_t calls_in_flight = 4'096;       // mutating calls; beyond: 429
   std::size_t calls_per_caller = 1'024;      // of these, one principal's
@@ -151,6 +152,7 @@ class Endpoint final : public http::Handler {
   struct Rendered {
     http::Response response;
     std::string reason;
+    bool recorded = false;  // as the outcome of its intent, so not as a refusal as well
   };
   Rendered render(const Exchange& x, const Result<tools::ToolResult>& result);
   Rendered render_error(const Exchange& x, const Error& error);
@@ -228,10 +230,17 @@ class Endpoint final : public http::Handler {
   bool is_open_method(std::string_view method) const;
   std::string next_request_id(int loop);
 
+  // Work for a loop from a thread that has no connection of it: done with the next sweep.
+  struct Mailbox {
+    std::mutex mutex;
+    std::vector<std::function<void()>> work;
+  };
   struct alignas(64) PerLoop {
     std::string id_prefix;
     std::uint64_t requests = 0;
+    std::shared_ptr<Mailbox> mailbox = std::make_shared<Mailbox>();
   };
+  void learn(const identity::Presented& presented, int loop);
   // Lists of tools by era and by who sees the same; emptied when a list changes.
   struct ListCache {
     std::mutex mutex;

@@ -83,6 +83,17 @@ void Endpoint::Errand::end(const Result<tools::ToolResult>& result) {
   if (const auto last = std::exchange(finish, nullptr)) last(result);
 }
 
+namespace {
+
+policy::Asked asked(const tools::Tool& tool, const json::object& arguments) {
+  const tools::ToolSpec& spec = tool.spec();
+  const std::string_view named = find_string(arguments, "name").value_or("");
+  return {spec.target_argument == "name" ? named : std::string_view(spec.target), &arguments,
+          !spec.decides_again};
+}
+
+}  // namespace
+
 const tools::Tool* Endpoint::find_tool(const ExchangePtr& x, std::string_view name) const {
   if (const tools::Tool* tool = services_.catalogue.tools().find(name)) return tool;
   tools::ToolSource* source = services_.catalogue.source();
@@ -111,9 +122,10 @@ void Endpoint::call_tool(const ExchangePtr& x) {
     return refuse_message(x, {400, rpc::kInvalidParams, "params.arguments must be an object", {}},
                           "bad_params");
   }
-  auto permit = services_.policy.decide(x->principal, tool->operation());
-  if (!permit) return refuse_denied(x, tool->operation(), permit.error());
   json::value arguments = given ? given->value() : json::object{};
+  auto permit = services_.policy.decide(x->principal, tool->operation(),
+                                        asked(*tool, arguments.get_object()));
+  if (!permit) return refuse_denied(x, tool->operation(), permit.error());
   if (!check_arguments(x, *tool, arguments)) return;
   json::object owned = std::move(arguments.get_object());
   if (tool->spec().placement == tools::Placement::loop) {
@@ -462,6 +474,11 @@ Endpoint::Rendered Endpoint::render_asks(const Exchange& x, const tools::ToolRes
 Endpoint::Rendered Endpoint::render(const Exchange& x, const Result<tools::ToolResult>& result) {
   const Era era = x.message.era;
   if (!result) return render_error(x, result.error());
+  if (result->denied) {
+    Rendered told{refuse_scope(challenge_, *result->denied, x.request_id), "insufficient_scope"};
+    told.recorded = true;
+    return told;
+  }
   // GET / has no message around it.
   if (x.message.method.empty()) {
     http::Response response = json_response(result->structured);
@@ -506,8 +523,9 @@ Endpoint::Rendered Endpoint::render_unrecorded(const Exchange& x,
 }
 
 void Endpoint::answer(const ExchangePtr& x, Rendered rendered) {
-  if (rendered.response.status >= 400 && rendered.response.status < 500 && x->principal) {
-    services_.journal.refused(refusal(*x, rendered.reason, rendered.response.status), -1);
+  const int status = rendered.response.status;
+  if (status >= 400 && status < 500 && x->principal && !rendered.recorded) {
+    services_.journal.refused(refusal(*x, rendered.reason, status), -1);
   }
   send(x, std::move(rendered.response), rendered.reason);
 }

@@ -81,8 +81,7 @@ void Endpoint::set_log_level(const ExchangePtr& x) {
 
 bool Endpoint::may_use(const PrincipalPtr& principal, const policy::Operation& operation) const {
   if (options_.list_everything || !principal) return true;
-  const Scopes& held = principal->facts().scopes;
-  return held.has_all(services_.policy.required()) && held.has_all(operation.scopes);
+  return services_.policy.may_ever(*principal, operation);
 }
 
 std::vector<std::shared_ptr<const tools::Tool>> Endpoint::tools_of(

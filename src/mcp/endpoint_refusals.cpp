@@ -24,8 +24,9 @@ void Endpoint::admit(const http::Request& head, Admission decide) {
   };
   const identity::Presented what = presented(head, x.headers, {});
   if (const auto verdict = services_.authenticator.now(what, head.loop)) return judge(*verdict);
-  // Rare: a first token with a large body. Its keys are fetched by the small request that every
-  // client sends first, so asking it to come back costs one retry and holds no half-read body.
+  // Rare: a first token with a large body. Asking it to come back costs one retry and holds no
+  // half-read body; until then the token is judged.
+  learn(what, head.loop);
   judge(tl::unexpected(
       identity::Refused{identity::Reason::keys_unavailable, "large first body", {}, {}}));
 }
@@ -45,7 +46,25 @@ void Endpoint::refused(const http::Refusal& told) {
   log_.line(x, told.status, told.reason, services_.clock.mono());
 }
 
+void Endpoint::learn(const identity::Presented& presented, int loop) {
+  const auto mailbox = loops_[static_cast<std::size_t>(loop)].mailbox;
+  services_.authenticator.later(
+      presented, loop,
+      [mailbox](std::function<void()> work) {
+        const std::lock_guard lock(mailbox->mutex);
+        mailbox->work.push_back(std::move(work));
+      },
+      [](const identity::Verdict&) {});
+}
+
 void Endpoint::sweep(int loop) {
+  std::vector<std::function<void()>> work;
+  {
+    Mailbox& mailbox = *loops_[static_cast<std::size_t>(loop)].mailbox;
+    const std::lock_guard lock(mailbox.mutex);
+    work.swap(mailbox.work);
+  }
+  for (const auto& one : work) one();
   services_.authenticator.turn(loop);
   services_.journal.flush_loop(loop);
   log_.flush(loop, services_.clock.mono());
@@ -165,10 +184,10 @@ void Endpoint::authorization_server(const ExchangePtr& x) {
                             x->request_id),
                 "no_authorization_server");
   }
-  for (const auto& issuer : services_.authenticator.issuers()) {
-    if (const auto metadata = issuer->metadata()) {
-      return document(x, *metadata, "public, max-age=300");
-    }
+  // Of several, the first: a client that knows this document only must not be sent to one today
+  // and to another tomorrow.
+  if (const auto metadata = services_.authenticator.issuers().front()->metadata()) {
+    return document(x, *metadata, "public, max-age=300");
   }
   send(x,
        refuse_http(503, "temporarily_unavailable", "The identity provider has not been reached yet",

@@ -71,6 +71,13 @@ Words words_for(Reason reason, identity::Mode mode) {
 
 }  // namespace
 
+Scopes asked_for(const ChallengeInfo& info, const Scopes& scopes) {
+  if (info.scope_prefix.empty()) return scopes;
+  Scopes out;
+  for (const auto& name : scopes.names()) out.add(info.scope_prefix + name);
+  return out;
+}
+
 http::Response json_response(std::string body) {
   http::Response response;
   response.body = std::move(body);
@@ -84,7 +91,8 @@ http::Response refuse_credential(const ChallengeInfo& info, Reason reason,
   if (status == 400 || status == 401) {
     response.add("WWW-Authenticate",
                  info.mode == identity::Mode::token
-                     ? identity::challenge_unauthenticated(info.metadata_url, info.scopes, reason)
+                     ? identity::challenge_unauthenticated(info.metadata_url,
+                                                           asked_for(info, info.scopes), reason)
                      : identity::key_challenge_unauthenticated(info.realm, reason));
   }
   const Words words = words_for(reason, info.mode);
@@ -105,7 +113,8 @@ http::Response refuse_scope(const ChallengeInfo& info, const policy::Denied& den
   http::Response response = closed(403, request_id);
   response.add("WWW-Authenticate",
                info.mode == identity::Mode::token
-                   ? identity::challenge_insufficient_scope(info.metadata_url, denied.needed)
+                   ? identity::challenge_insufficient_scope(info.metadata_url,
+                                                            asked_for(info, denied.needed))
                    : identity::key_challenge_insufficient_scope(info.realm, denied.needed));
   response.body = body("insufficient_scope", "Insufficient permissions",
                        fmt::format("This call needs the scopes: {}. Missing: {}.",

@@ -22,7 +22,11 @@ struct ChallengeInfo {
   std::string metadata_url;  // token mode
   std::string realm;         // API-key mode
   Scopes scopes;             // what an ordinary request needs
+  std::string scope_prefix;  // in front of each scope that a client is to ask for
 };
+
+// The names by which a client asks for the scopes.
+Scopes asked_for(const ChallengeInfo& info, const Scopes& scopes);
 
 // A JSON body with status 200.
 http::Response json_response(std::string body);

@@ -4,6 +4,7 @@
 // which nobody else can make, or a refusal that names everything missing at once.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "base/result.h"
 #include "base/scopes.h"
 #include "policy/operation.h"
+#include "policy/tool_rule.h"
 
 namespace kubiya::policy {
 
@@ -52,16 +54,30 @@ class Permit {
 
 class Policy {
  public:
-  // `required` is the server-wide minimum (--required-scopes) on top of each operation's own.
-  explicit Policy(Scopes required) : required_(std::move(required)) {}
+  // `required` is the server-wide minimum (--required-scopes) on top of each operation's own,
+  // which `rules` may change or add to.
+  explicit Policy(Scopes required, std::vector<ToolRule> rules = {})
+      : required_(std::move(required)), rules_(std::move(rules)) {}
   // `operation` must outlive the permit. `principal` carries expanded scopes.
-  tl::expected<Permit, Denied> decide(PrincipalPtr principal, const Operation& operation) const;
+  tl::expected<Permit, Denied> decide(PrincipalPtr principal, const Operation& operation,
+                                      const Asked& asked = {}) const;
+  // The same for a permitted call of which more is known now. Nothing: it stays permitted.
+  std::optional<Denied> decide_again(const Permit& permit, const Asked& asked) const;
+  // Whether some call of the operation could be permitted: what a caller who may not does not
+  // see is one question less.
+  bool may_ever(const Principal& principal, const Operation& operation) const;
   // What the operation needs in all; for challenges.
-  Scopes needed(const Operation& operation) const;
+  Scopes needed(const Operation& operation, const Asked& asked = {}) const;
   const Scopes& required() const { return required_; }
+  const std::vector<ToolRule>& rules() const { return rules_; }
+  // Every scope that a rule names.
+  Scopes scopes() const;
 
  private:
+  std::optional<Denied> refuse(const PrincipalFacts& caller, const Operation& operation,
+                               const Asked& asked) const;
   Scopes required_;
+  std::vector<ToolRule> rules_;
 };
 
 }  // namespace kubiya::policy

@@ -11,6 +11,7 @@
 #include "base/timers.h"
 #include "base/worker_pool.h"
 #include "engine/backend.h"
+#include "policy/policy.h"
 #include "store/store.h"
 #include "tools/catalogue.h"
 #include "workflow/definition.h"
@@ -27,6 +28,7 @@ struct Services {
   WorkerPool& workers;
   const Clock& clock;
   Changes& changes;
+  const policy::Policy& policy;
   workflow::Limits workflow_limits;
   std::chrono::seconds wait_default{25};
   std::chrono::seconds wait_max{3'600};

@@ -48,6 +48,8 @@ struct ToolResult {
   std::string digest;        // SHA-256 of the workflow definition, hex
   std::string reason = "done";
   bool failed = false;  // the operation was carried out and what it ran did not succeed
+  // Nothing was done: the policy, asked again with what the arguments stand for, said no.
+  std::optional<policy::Denied> denied;
 
   // Not an end: what has to be known before there can be one. The handler is called again, with
   // the answers and with `state` as it gave it.
@@ -105,6 +107,8 @@ struct ToolSpec {
   std::string target = {};
   bool needs_tasks = false;      // answers with a task and cannot do otherwise
   bool always_admitted = false;  // ends work under way, so it never waits for a place
+  // The handler asks the policy again once it knows the workflow and the values of its params.
+  bool decides_again = false;
 };
 
 class Tool {

@@ -168,6 +168,15 @@ ToolResult as_task(const engine::Started& started) {
   return result;
 }
 
+// The arguments with the params that the run will have: a default of the workflow is a value
+// like any other.
+json::object with_params(json::object arguments, const workflow::Pairs& bound) {
+  json::object params;
+  for (const auto& [name, value] : bound) params[name] = value;
+  arguments["params"] = std::move(params);
+  return arguments;
+}
+
 void execute(const Services& services, const std::shared_ptr<const Call>& call,
              const audit::DurableTicket& ticket, const Done& done) {
   auto key = idempotency_key(*call);
@@ -186,6 +195,10 @@ void execute(const Services& services, const std::shared_ptr<const Call>& call,
   if (*earlier) return follow(**earlier);
   if (const auto prepared = prepare(*call, services, start); !prepared) {
     return done(fail(prepared.error()));
+  }
+  if (auto refused = refused_now(services.policy, *call, start.workflow.name,
+                                 with_params(call->arguments, start.params))) {
+    return done(std::move(*refused));
   }
   services.backend.start(call->permit, ticket, std::move(start), follow);
 }
@@ -316,6 +329,7 @@ Result<> add_execute(Registry& registry, const Services& services) {
                        input, run_schema(R"(,"existing":{"type":"boolean"})"));
   tool.operation.needs_api_key = true;
   tool.target_argument = "name";
+  tool.decides_again = true;
   tool.annotations = {.destructive = true, .idempotent = false, .open_world = true};
   return registry.add(
       std::move(tool),

@@ -216,6 +216,16 @@ std::string run_sentence(const store::RunRow& run, const std::vector<store::Step
   return text;
 }
 
+std::optional<ToolResult> refused_now(const policy::Policy& policy, const Call& call,
+                                      std::string_view workflow, const json::object& arguments) {
+  ToolResult result;
+  result.denied = policy.decide_again(call.permit, {workflow, &arguments, true});
+  if (!result.denied) return std::nullopt;
+  result.reason = "insufficient_scope";
+  result.failed = true;
+  return result;
+}
+
 std::optional<std::string> visible_owner(const PrincipalPtr& principal) {
   if (principal->facts().scopes.has("admin")) return std::nullopt;
   return principal->owner();

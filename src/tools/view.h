@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Rows as tools show them. Pure.
+// Rows as tools show them, and other short answers. Pure.
 #pragma once
 
 #include <optional>
@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/principal.h"
 #include "store/records.h"
+#include "tools/registry.h"
 
 namespace kubiya::tools {
 
@@ -32,6 +33,11 @@ std::optional<store::LogCursor> parse_cursor(std::string_view text);
 
 // RFC 3339, or null for 0.
 json::value time_value(std::int64_t unix_ms);
+
+// The answer to a call that the policy refuses now that its workflow and arguments are known in
+// full; nothing when it stays permitted.
+std::optional<ToolResult> refused_now(const policy::Policy& policy, const Call& call,
+                                      std::string_view workflow, const json::object& arguments);
 
 // The owner filter of a caller: their own runs, or the whole tenant for admins.
 std::optional<std::string> visible_owner(const PrincipalPtr& principal);

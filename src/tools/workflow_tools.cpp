@@ -116,6 +116,7 @@ Result<ToolResult> validate(const Call& call, const Services& services) {
 
 Result<ToolResult> create(const Call& call, const Services& services) {
   const auto row = TRY(row_from(call, services));
+  if (auto refused = refused_now(services.policy, call, row.name, call.arguments)) return *refused;
   const auto created = services.workflows.create(row);
   if (!created && created.error().code == Code::conflict) {
     return fail(Code::conflict,
@@ -128,6 +129,7 @@ Result<ToolResult> create(const Call& call, const Services& services) {
 
 Result<ToolResult> update(const Call& call, const Services& services) {
   const auto row = TRY(row_from(call, services));
+  if (auto refused = refused_now(services.policy, call, row.name, call.arguments)) return *refused;
   const auto expected = find_int(call.arguments, "expected_version").value_or(0);
   const auto updated = services.workflows.update(row, expected);
   if (!updated && updated.error().code == Code::conflict) {
@@ -143,6 +145,7 @@ Result<ToolResult> update(const Call& call, const Services& services) {
 
 Result<ToolResult> remove(const Call& call, const Services& services) {
   const std::string name(name_of(call));
+  if (auto refused = refused_now(services.policy, call, name, call.arguments)) return *refused;
   const auto removed = services.workflows.remove(tenant_of(call), name);
   if (!removed) return fail(unknown_workflow(removed.error(), name));
   services.changes.changed(Changes::List::resources, tenant_of(call));
@@ -165,6 +168,7 @@ Result<> add_read(Registry& registry, const Services& services, ToolSpec spec, F
 
 Result<> add_mutation(Registry& registry, const Services& services, ToolSpec spec,
                       Function function) {
+  spec.decides_again = true;
   return registry.add(
       std::move(spec),
       Tool::MutateHandler([services, function](std::shared_ptr<const Call> call,
