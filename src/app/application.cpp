@@ -243,10 +243,16 @@ class Built final : public Application {
     for (const auto& issuer : config_.issuers)
       options.resource.authorization_servers.push_back(issuer.url);
     // Of several issuers, each would need its own names for what one challenge asks for.
-    if (config_.issuers.size() == 1) options.scope_prefix = config_.issuers[0].scope_prefix;
+    if (config_.issuers.size() == 1) {
+      options.scope_prefix = config_.issuers[0].scope_prefix;
+      options.sign_in_scopes = config_.issuers[0].sign_in_scopes;
+    }
     const Scopes advertised = advertised_scopes();
     for (const std::string& scope : advertised.names()) {
       options.resource.scopes_supported.push_back(options.scope_prefix + scope);
+    }
+    if (!options.sign_in_scopes.empty()) {
+      options.resource.scopes_supported = options.sign_in_scopes.names();
     }
     options.resource.name = config_.name;
     options.early_body_bytes = config_.server.limits.early_body_bytes;

@@ -131,6 +131,11 @@ void add_claims(std::vector<Key>& t) {
   t.push_back(text(
       "auth.scope_prefix", [](D& d) -> auto& { return d.issuer.scope_prefix; }, "text",
       "In front of scope names in challenges and documents, where this is the only issuer."));
+  t.push_back(scopes(
+      "auth.sign_in_scopes", [](D& d) -> auto& { return d.issuer.sign_in_scopes; },
+      "What challenges and documents tell clients to ask for instead of this server's scopes, "
+      "where "
+      "the only issuer does not know them."));
   t.push_back(list(
       "auth.subject_claims", [](D& d) -> auto& { return d.issuer.rules.subject_claims; },
       "claim paths", "Who the caller is; the first present counts."));

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "base/scopes.h"
 #include "http/client.h"
 #include "identity/introspection.h"
 #include "identity/jwt.h"
@@ -37,6 +38,7 @@ struct IssuerOptions {
   std::string document_issuer;  // what the document's `issuer` must be; empty: url
   std::string client_id;        // this server's application at the provider; for presets
   std::string scope_prefix;     // in front of scopes that a client asks this issuer for
+  Scopes sign_in_scopes;        // what it asks for instead of ours; empty: ours
   TokenKind tokens = TokenKind::jwt;
   IntrospectionOptions introspection;
   DiscoveryForm form = DiscoveryForm::oidc;

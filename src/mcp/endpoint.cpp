@@ -50,6 +50,7 @@ Endpoint::Endpoint(EndpointOptions options, EndpointServices services)
   challenge_.metadata_url = identity::metadata_url(options_.resource.resource);
   challenge_.realm = options_.info.name;
   challenge_.scope_prefix = options_.scope_prefix;
+  challenge_.sign_in_scopes = options_.sign_in_scopes;
   challenge_.scopes = services_.policy.required().unite({"read"});
   for (auto& loop : loops_) loop.id_prefix = random_id().substr(0, 16);
   services_.catalogue.changes().listen(

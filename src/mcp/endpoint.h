@@ -42,6 +42,7 @@ struct EndpointOptions {
   std::string mcp_path = "/mcp";
   identity::ResourceInfo resource;           // for the metadata documents
   std::string scope_prefix;                  // of the scopes in challenges
+  Scopes sign_in_scopes;                     // in place of them; empty: none
   std::size_t early_body_bytes = 64 * 1024;  // body parsed before a credential, API-key mode
   std::size_t calls_in_flight = 4'096;       // mutating calls; beyond: 429
   std::size_t calls_per_caller = 1'024;      // of these, one principal's

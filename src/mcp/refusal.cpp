@@ -72,6 +72,7 @@ Words words_for(Reason reason, identity::Mode mode) {
 }  // namespace
 
 Scopes asked_for(const ChallengeInfo& info, const Scopes& scopes) {
+  if (!info.sign_in_scopes.empty()) return info.sign_in_scopes;
   if (info.scope_prefix.empty()) return scopes;
   Scopes out;
   for (const auto& name : scopes.names()) out.add(info.scope_prefix + name);

@@ -23,6 +23,7 @@ struct ChallengeInfo {
   std::string realm;         // API-key mode
   Scopes scopes;             // what an ordinary request needs
   std::string scope_prefix;  // in front of each scope that a client is to ask for
+  Scopes sign_in_scopes;     // what to ask for whatever is needed; empty: what is needed
 };
 
 // The names by which a client asks for the scopes.
