@@ -37,6 +37,12 @@ class Keycloak(Runs, unittest.TestCase):
     def test_an_id_token_is_no_access_token(self):
         self.assert_refused(self.answer("ada")["id_token"], "wrong_audience")
 
+    def test_a_refresh_token_is_no_access_token(self):
+        self.assert_refused(self.answer("ada")["refresh_token"], "bad_algorithm")
+
+    def test_a_client_without_the_audience_mapper_is_refused(self):
+        self.assert_refused(self.sign_in(client="no-audience")["access_token"], "bad_claim")
+
     def test_a_service_account_runs_as_itself(self):
         got = post(Application(self.server, self.client).provider["token_endpoint"],
                    {"grant_type": "client_credentials", "scope": "read execute"}, ("pipeline", "pipeline-secret"))
