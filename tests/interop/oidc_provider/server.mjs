@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// oidc-provider on loopback: node server.mjs PORT OUR_RESOURCE OPAQUE_RESOURCE
-// Tokens for the last are opaque, for any other signed.
+// oidc-provider on loopback: node server.mjs PORT OUR_RESOURCE OPAQUE_RESOURCE…
+// Tokens for those are opaque, for any other signed.
 //
 // Commands, one a line on stdin, each answered by a line on stdout once it holds:
 //   rotate   a new key signs from now on, published together with those before it
@@ -13,7 +13,7 @@ import { createInterface } from 'node:readline';
 
 import { Provider } from 'oidc-provider';
 
-const [port, ours, opaque] = process.argv.slice(2);
+const [port, ours, ...opaque] = process.argv.slice(2);
 const issuer = `http://127.0.0.1:${port}`;
 const scopes = ['read', 'write', 'execute', 'admin'];
 // What consent never gives away: vera only looks.
@@ -43,7 +43,7 @@ function resourceServer(_, resource) {
     audience: resource,
     scope: scopes.join(' '),
     accessTokenTTL: 600,
-    accessTokenFormat: resource === opaque ? 'opaque' : 'jwt',
+    accessTokenFormat: opaque.includes(resource) ? 'opaque' : 'jwt',
     jwt: { sign: { alg: 'RS256', kid: keys[0].kid } },
   };
 }

@@ -158,16 +158,17 @@ class SignsIn:
     def token(cls, user):
         return cls.answer(user)["access_token"]
 
-    def assert_refused(self, token, reason):
+    def assert_refused(self, token, reason, server=None):
         """401, and the log and the journal alone say why."""
-        status, headers, _ = self.server.call(token, "whoami")
+        server = server or self.server
+        status, headers, _ = server.call(token, "whoami")
         self.assertEqual(status, 401)
         self.assertIn('error="invalid_token"', headers["www-authenticate"])
         self.assertIn("resource_metadata=", headers["www-authenticate"])
         request = headers["x-request-id"]
-        found = until(lambda: records(self.server, "--request", request))
+        found = until(lambda: records(server, "--request", request))
         self.assertEqual([r["reason"] for r in found], [reason], found)
-        logged = [json.loads(line) for line in self.server.log.read_text().splitlines() if request in line]
+        logged = [json.loads(line) for line in server.log.read_text().splitlines() if request in line]
         self.assertEqual([line["reason"] for line in logged if "reason" in line], [reason], logged)
 
     def assert_lacks(self, token, scope, subject):
@@ -200,20 +201,21 @@ class SignsIn:
 class Runs(SignsIn):
     """For a provider that puts `kubiya_api_key` into its tokens."""
 
-    def run_as(self, token):
-        run = self.server.ok(token, "execute_workflow", name="show")
+    def run_as(self, token, server=None):
+        run = (server or self.server).ok(token, "execute_workflow", name="show")
         self.assertEqual(run["status"], "finished", run)
-        return run
+        return run["execution_id"]
 
-    def assert_run_is_of(self, token, subject, key):
+    def assert_run_is_of(self, token, subject, key, server=None):
         """The run, what its step saw, and its evidence name this person and this key."""
-        run = self.run_as(token)
-        stored = self.server.cli("run", "show", run["execution_id"]).stdout
+        server = server or self.server
+        run = self.run_as(token, server)
+        stored = server.cli("run", "show", run).stdout
         self.assertIn(f"by {subject} of {self.issuer}", stored.splitlines())
-        entries = self.server.ok(token, "get_execution_logs", execution_id=run["execution_id"])["entries"]
+        entries = server.ok(token, "get_execution_logs", execution_id=run)["entries"]
         self.assertEqual("".join(e["text"] for e in entries).splitlines(),
                          [f"subject {subject}", f"issuer {self.issuer}", f"key {digest(key)}"])
-        evidence = records(self.server, "--run", run["execution_id"])
+        evidence = records(server, "--run", run)
         self.assertLessEqual({"outcome", "run_finished"}, {r["kind"] for r in evidence})
         for record in evidence:
             self.assertEqual((record["subject"], record["issuer"]), (subject, self.issuer), record)
@@ -225,7 +227,7 @@ class Runs(SignsIn):
                 self.assert_run_is_of(self.token(user), self.subject_of(user), key_of(user))
 
     def test_another_person_does_not_see_the_run(self):
-        run = self.run_as(self.token("ada"))["execution_id"]
+        run = self.run_as(self.token("ada"))
         for tool in ("get_execution", "get_execution_logs", "cancel_execution"):
             with self.subTest(tool):
                 theirs = self.server.call(self.token("bob"), tool, execution_id=run)[::2]

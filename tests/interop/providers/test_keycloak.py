@@ -4,8 +4,8 @@ import json
 import unittest
 
 from browser import Application, post
-from harness import ROOT, free_port
-from provider_case import Provider, Runs, key_of, start_server
+from harness import ROOT, free_port, until
+from provider_case import Provider, Runs, key_of, knows, start_server
 
 REALM = json.loads((ROOT / "tests" / "interop" / "keycloak" / "realm.json").read_text())
 AUDIENCE = "https://mcp.example.com/mcp"  # of the realm's audience mapper
@@ -51,6 +51,33 @@ class Keycloak(Runs, unittest.TestCase):
     def test_realm_roles_grant_what_the_map_says(self):
         server = start_server(type(self), self.issuer, audience=AUDIENCE, KUBIYA_AUTH_SCOPE_CLAIMS="realm_access.roles",
                               KUBIYA_IDENTITY_SCOPE_MAP="kubiya-viewer=read,kubiya-deployer=read+execute")
+        self.assert_rights(server)
+
+    @unittest.skipUnless(knows("auth.preset"), "this server has no presets")
+    def test_client_roles_grant_what_the_preset_says(self):
+        self.assert_rights(start_server(type(self), self.issuer, audience=AUDIENCE, KUBIYA_AUTH_PRESET="keycloak",
+                                        KUBIYA_AUTH_CLIENT_ID="kubiya-mcp"))
+
+    @unittest.skipUnless(knows("auth.preset"), "this server has no presets")
+    def test_the_preset_refuses_id_tokens_whatever_their_audience(self):
+        server = start_server(type(self), self.issuer, audience=self.client, KUBIYA_AUTH_PRESET="keycloak")
+        self.assert_refused(self.answer("ada")["id_token"], "bad_claim", server)
+
+    @unittest.skipUnless(knows("auth.introspection.client_id"), "this server does not introspect")
+    def test_a_token_ends_with_the_session_where_the_provider_is_asked(self):
+        server = start_server(
+            type(self), self.issuer, audience=AUDIENCE, KUBIYA_AUTH_TOKENS="opaque", KUBIYA_SERVER_THREADS="1",
+            KUBIYA_AUTH_INTROSPECTION_CLIENT_ID="kubiya-mcp", KUBIYA_AUTH_INTROSPECTION_CACHE_TIME="1s",
+            KUBIYA_AUTH_INTROSPECTION_CLIENT_SECRET="introspection-secret")
+        got = self.sign_in()
+        self.assert_run_is_of(got["access_token"], self.subject_of("ada"), key_of("ada"), server)
+        end = Application(self.server, self.client).provider["end_session_endpoint"]
+        post(end, {"client_id": self.client, "refresh_token": got["refresh_token"]})
+        until(lambda: server.call(got["access_token"], "whoami")[0] != 200)
+        self.assert_refused(got["access_token"], "token_inactive", server)
+
+    def assert_rights(self, server):
+        """Of people who asked for no scope: those of their roles."""
         token = lambda user: self.sign_in(user, "openid")["access_token"]
         self.assertEqual(server.ok(token("ada"), "execute_workflow", name="show")["status"], "finished")
         self.assertEqual(server.call(token("vera"), "execute_workflow", name="show")[0], 403)

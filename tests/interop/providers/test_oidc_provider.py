@@ -11,11 +11,11 @@ OTHER = "https://other.example/api"
 OPAQUE = "https://opaque.example/api"
 
 
-def start(test, opaque=None, **env):
+def start(test, ours_is_opaque=False, **env):
     """The provider, its issuer, and a server that trusts it: the audience of a token is the address of the server."""
     port, ours = free_port(), free_port()
     resource = f"http://localhost:{ours}/mcp"
-    provider = Provider([port, resource, opaque or resource], talks=True)
+    provider = Provider([port, resource, OPAQUE, *([resource] if ours_is_opaque else [])], talks=True)
     test.addClassCleanup(provider.close)
     assert provider.line() == "ready"
     issuer = f"http://127.0.0.1:{port}"
@@ -29,7 +29,7 @@ class OidcProvider(Runs, unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.answers = {}
-        cls.provider, cls.issuer, cls.server = start(cls, OPAQUE, KUBIYA_AUTH_REQUIRE_AT_JWT="true")
+        cls.provider, cls.issuer, cls.server = start(cls, KUBIYA_AUTH_REQUIRE_AT_JWT="true")
 
     def subject_of(self, user):
         return user
@@ -63,18 +63,25 @@ class Introspection(Runs, unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.answers = {}
+        # One event loop: each remembers by itself what the provider said.
         cls.provider, cls.issuer, cls.server = start(
-            cls, KUBIYA_AUTH_INTROSPECTION_CLIENT_ID="kubiya-mcp", KUBIYA_AUTH_INTROSPECTION_CACHE_TIME="1s",
-            KUBIYA_AUTH_INTROSPECTION_CLIENT_SECRET="introspection-secret")
+            cls, ours_is_opaque=True, KUBIYA_AUTH_TOKENS="opaque", KUBIYA_AUTH_INTROSPECTION_CLIENT_ID="kubiya-mcp",
+            KUBIYA_AUTH_INTROSPECTION_CLIENT_SECRET="introspection-secret", KUBIYA_AUTH_INTROSPECTION_CACHE_TIME="1s",
+            KUBIYA_SERVER_THREADS="1")
 
     def subject_of(self, user):
         return user
 
     def foreign_token(self):
-        return self.sign_in(resource=OTHER)["access_token"]
+        return self.sign_in(resource=OPAQUE)["access_token"]
 
     def test_the_token_is_opaque(self):
         self.assertNotIn(".", self.token("ada"))
+
+    def test_a_token_that_the_provider_does_not_introspect_is_refused(self):
+        """It answers 400 to a signed one, and says so of this token only."""
+        self.assert_refused(self.sign_in(resource=OTHER)["access_token"], "token_inactive")
+        self.server.ok(self.token("bob"), "whoami")
 
     def test_a_revoked_token_ends(self):
         token = self.sign_in()["access_token"]
@@ -90,7 +97,7 @@ class Rotation(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         # Nothing is remembered, so that every call looks at the keys.
-        cls.provider, _, cls.server = start(cls, OPAQUE, KUBIYA_IDENTITY_CACHE_TIME="0ms")
+        cls.provider, _, cls.server = start(cls, KUBIYA_IDENTITY_CACHE_TIME="0ms")
 
     def sign_in(self):
         return Application(self.server, "assistant").sign_in("ada", PASSWORD, "openid read execute")["access_token"]
