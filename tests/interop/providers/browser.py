@@ -105,17 +105,18 @@ class Application:
         status, headers, _ = server.rpc(None, "tools/list")
         assert status == 401, status
         where = re.search(r'resource_metadata="([^"]+)"', headers["www-authenticate"]).group(1)
+        self.scope = re.search(r' scope="([^"]+)"', headers["www-authenticate"]).group(1)
         self.resource = get(where)
         self.issuer = self.resource["authorization_servers"][0]
         self.provider = get(self.issuer.rstrip("/") + "/.well-known/openid-configuration")
         assert self.provider["issuer"] == self.issuer, self.provider["issuer"]
 
-    def sign_in(self, user, password, scope, resource=None):
-        """What the token endpoint answers. `resource` stands for the one that the MCP server names."""
+    def sign_in(self, user, password, scope=None, resource=None):
+        """What the token endpoint answers. `scope` and `resource` stand for those that the MCP server names."""
         verifier, state = secrets.token_urlsafe(48), secrets.token_urlsafe(16)
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
         common = {"client_id": self.client, "redirect_uri": CALLBACK, "resource": resource or self.resource["resource"]}
-        asked = {**common, "response_type": "code", "scope": scope, "state": state, "code_challenge": challenge,
+        asked = {**common, "response_type": "code", "scope": scope or self.scope, "state": state, "code_challenge": challenge,
                  "code_challenge_method": "S256"}
         url = self.provider["authorization_endpoint"] + "?" + urllib.parse.urlencode(asked)
         back = Browser().sign_in(url, user, password)

@@ -7,7 +7,7 @@ import unittest
 
 from browser import Application
 from harness import b64, free_port, until
-from provider_case import PASSWORD, Provider, SignsIn, keys_age, records, start_server
+from provider_case import PASSWORD, Provider, SignsIn, keys_age, knows, records, start_server
 
 SCOPES = "ada@example.com=read+execute,bob@example.com=read+execute,vera@example.com=read"
 
@@ -46,6 +46,14 @@ class Dex(SignsIn, unittest.TestCase):
 
     def foreign_token(self):
         return self.sign_in(client="other-app")["access_token"]
+
+    @unittest.skipUnless(knows("auth.sign_in_scopes"), "this server names its own scopes, which dex refuses")
+    def test_a_client_is_told_to_ask_for_what_dex_knows(self):
+        server = server_for(type(self), self.issuer, KUBIYA_AUTH_SIGN_IN_SCOPES="openid email profile")
+        app = Application(server, self.client)
+        self.assertLessEqual(set(app.resource["scopes_supported"]), set(app.provider["scopes_supported"]))
+        token = app.sign_in(self.login("ada"), PASSWORD)["access_token"]
+        self.assertEqual(server.ok(token, "whoami")["subject"], self.subject_of("ada"))
 
     def test_a_run_wants_a_key(self):
         status, _, body = self.server.call(self.token("ada"), "execute_workflow", name="show")
