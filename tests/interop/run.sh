@@ -13,49 +13,7 @@ here=$(dirname "$(readlink -f "$0")")
 root=$(dirname "$(dirname "$here")")
 binary=${KUBIYA_BINARY:-$root/build/release/kubiya-mcp}
 
-unavailable() {
-  echo "unavailable: $*" >&2
-  [[ ${CI:-} == true ]] && exit 1
-  exit 77
-}
-
-fail() {
-  echo "error: $*" >&2
-  exit 1
-}
-
-# Whether a package client's log tells of a registry that did not answer, rather than of an answer
-# it did not like (a wrong checksum, a version that is not there).
-out_of_reach() {
-  grep -Eq 'ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ERR_SOCKET_TIMEOUT|NewConnectionError|NameResolutionError|ConnectTimeoutError|ReadTimeoutError|connection broken' "$1"
-}
-
-# install_once DIRECTORY INPUT… -- COMMAND…: runs COMMAND unless DIRECTORY was made from the same
-# inputs, here, for this Python. Tests that run side by side wait for each other.
-install_once() {
-  local target=$1 inputs=() key log
-  shift
-  while [[ $1 != -- ]]; do inputs+=("$1"); shift; done
-  shift
-  mkdir -p "$target"
-  exec 9>"$target.lock"
-  flock 9
-  key=$({ echo "$target $(/usr/bin/python3 --version)" && cat "${inputs[@]}"; } | sha256sum)
-  if [[ -f $target/.installed && $(<"$target/.installed") == "$key" ]]; then
-    exec 9>&-
-    return
-  fi
-  rm -rf "$target"
-  mkdir -p "$target"
-  log=$target.log
-  if ! "$@" >"$log" 2>&1 9>&-; then
-    tail -n 15 "$log" >&2
-    out_of_reach "$log" && unavailable "the package registry is out of reach (see $log)"
-    fail "installing the client failed (see $log)"
-  fi
-  echo "$key" >"$target/.installed"
-  exec 9>&-
-}
+source "$here/install.sh"
 
 npm_install() {
   cp "$here/package.json" "$here/package-lock.json" "$1/"
