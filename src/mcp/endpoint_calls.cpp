@@ -85,8 +85,14 @@ void Endpoint::Errand::end(const Result<tools::ToolResult>& result) {
 
 namespace {
 
-policy::Asked asked(const tools::Tool& tool, const json::object& arguments) {
+// `wrapped` is where the arguments of a workflow that is a tool of its own are put, as
+// execute_workflow would have them.
+policy::Asked asked(const tools::Tool& tool, const json::object& arguments, json::object& wrapped) {
   const tools::ToolSpec& spec = tool.spec();
+  if (spec.wraps_params) {
+    wrapped = {{"name", spec.target}, {"params", arguments}};
+    return {spec.target, &wrapped, !spec.decides_again};
+  }
   const std::string_view named = find_string(arguments, "name").value_or("");
   return {spec.target_argument == "name" ? named : std::string_view(spec.target), &arguments,
           !spec.decides_again};
@@ -123,8 +129,9 @@ void Endpoint::call_tool(const ExchangePtr& x) {
                           "bad_params");
   }
   json::value arguments = given ? given->value() : json::object{};
+  json::object wrapped;
   auto permit = services_.policy.decide(x->principal, tool->operation(),
-                                        asked(*tool, arguments.get_object()));
+                                        asked(*tool, arguments.get_object(), wrapped));
   if (!permit) return refuse_denied(x, tool->operation(), permit.error());
   if (!check_arguments(x, *tool, arguments)) return;
   json::object owned = std::move(arguments.get_object());

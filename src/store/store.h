@@ -23,6 +23,9 @@ class Workflows {
   // By name, behind `after`; without `text`.
   Result<Page<WorkflowRow>> list(std::string_view tenant, std::string_view after, PageLimit limit);
   Result<WorkflowRow> get(std::string_view tenant, std::string_view name);  // Code::not_found
+  // Every workflow whose text holds `word`, by tenant and name.
+  Result<std::vector<WorkflowRow>> mentioning(std::string_view word,
+                                              const std::optional<std::string>& tenant);
   Result<> create(const WorkflowRow& row);  // Code::conflict when the name is taken
   // Replaces text and description, raises version; `expected_version` 0 means any.
   Result<WorkflowRow> update(const WorkflowRow& row, std::int64_t expected_version);

@@ -51,6 +51,22 @@ Result<WorkflowRow> Workflows::get(std::string_view tenant, std::string_view nam
   return read_value(db_, [&](Connection& c) { return get_workflow(c, tenant, name); });
 }
 
+Result<std::vector<WorkflowRow>> Workflows::mentioning(std::string_view word,
+                                                       const std::optional<std::string>& tenant) {
+  return read_value(db_, [&](Connection& connection) -> Result<std::vector<WorkflowRow>> {
+    Statement statement =
+        TRY(query(connection,
+                  "SELECT tenant, name, description, text, digest, created_by, created_ms, "
+                  "updated_ms, version"
+                  " FROM workflows WHERE instr(text, ?1) > 0 AND (?2 IS NULL OR tenant = ?2)"
+                  " ORDER BY tenant, name",
+                  word, tenant));
+    std::vector<WorkflowRow> rows;
+    while (TRY(statement.step())) rows.push_back(read_workflow(statement));
+    return rows;
+  });
+}
+
 Result<> Workflows::create(const WorkflowRow& row) {
   return db_.write_wait([&row](Connection& connection) -> Result<> {
     const auto inserted = change(

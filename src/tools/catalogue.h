@@ -178,7 +178,7 @@ class Catalogue {
   Result<> add(Prompt prompt);
   void add(std::unique_ptr<ResourceFamily> family);
   void set_tasks(std::unique_ptr<Tasks> tasks) { tasks_ = std::move(tasks); }
-  void set_source(std::unique_ptr<ToolSource> source) { source_ = std::move(source); }
+  void set_source(std::shared_ptr<ToolSource> source) { source_ = std::move(source); }
 
   // In order of registration.
   const std::vector<std::unique_ptr<Prompt>>& prompts() const { return prompts_; }
@@ -194,7 +194,7 @@ class Catalogue {
   std::vector<std::unique_ptr<Prompt>> prompts_;
   std::vector<std::unique_ptr<ResourceFamily>> families_;
   std::unique_ptr<Tasks> tasks_;
-  std::unique_ptr<ToolSource> source_;
+  std::shared_ptr<ToolSource> source_;
 };
 
 }  // namespace kubiya::tools

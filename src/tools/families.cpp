@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/families.h"
 
+#include "tools/published.h"
+
 namespace kubiya::tools {
 
-Result<> fill_catalogue(Catalogue& catalogue, const Services& services) {
+Result<> fill_catalogue(Catalogue& catalogue, const Services& given) {
+  Services services = given;
+  services.published = std::make_shared<Published>(given, catalogue.tools(), execute_workflow);
   // The tool without arguments comes first: some clients try the first one to see whether calls
   // work.
   TRY_VOID(add_identity_tools(catalogue.tools(), services));
@@ -12,6 +16,9 @@ Result<> fill_catalogue(Catalogue& catalogue, const Services& services) {
   TRY_VOID(add_prompts(catalogue, services));
   add_resources(catalogue, services);
   add_run_tasks(catalogue, services);
+  // Names of the server's own tools are known now.
+  TRY_VOID(services.published->refresh());
+  catalogue.set_source(services.published);
   return {};
 }
 

@@ -20,6 +20,8 @@
 namespace kubiya::tools {
 
 // What the families work with. All references outlive the registry.
+class Published;
+
 struct Services {
   store::Workflows& workflows;
   store::Runs& runs;
@@ -33,6 +35,7 @@ struct Services {
   std::chrono::seconds wait_default{25};
   std::chrono::seconds wait_max{3'600};
   std::string server_name;
+  std::shared_ptr<Published> published = {};  // filled in by fill_catalogue()
 };
 
 // Everything below.
@@ -49,6 +52,12 @@ void add_resources(Catalogue& catalogue, const Services& services);
 // workflow_dsl_guide, workflow_patterns, incident_response.
 Result<> add_prompts(Catalogue& catalogue, const Services& services);
 void add_run_tasks(Catalogue& catalogue, const Services& services);
+
+// What execute_workflow does.
+void execute_workflow(const Services& services, const std::shared_ptr<const Call>& call,
+                      const audit::DurableTicket& ticket, const Done& done);
+// Of what it answers, JSON text.
+std::string execution_schema();
 
 // What the families share.
 // The answer of execute_workflow: the run as it stands, and where it is followed when it goes on.

@@ -41,7 +41,7 @@ json::object listing(const ToolSpec& spec, const json::value& input, const json:
   tool["description"] = spec.description;
   tool["inputSchema"] = input;
   if (output.is_object()) tool["outputSchema"] = output;
-  const bool reads = spec.operation.effect == policy::Effect::reads;
+  const bool reads = spec.read_only || spec.operation.effect == policy::Effect::reads;
   tool["annotations"] = json::object{{"title", spec.title},
                                      {"readOnlyHint", reads},
                                      {"destructiveHint", spec.annotations.destructive},

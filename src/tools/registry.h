@@ -105,6 +105,10 @@ struct ToolSpec {
   // What is acted on, for the audit record: the argument that names it, or the thing itself.
   std::string target_argument;
   std::string target = {};
+  // Of a tool that comes and goes: where the operation stays when the tool is gone.
+  const policy::Operation* shared_operation = nullptr;
+  bool wraps_params = false;     // the arguments are the params of the workflow `target`
+  bool read_only = false;        // says of itself that it changes nothing
   bool needs_tasks = false;      // answers with a task and cannot do otherwise
   bool always_admitted = false;  // ends work under way, so it never waits for a place
   // The handler asks the policy again once it knows the workflow and the values of its params.
@@ -118,7 +122,9 @@ class Tool {
       std::function<void(std::shared_ptr<const Call>, const audit::DurableTicket&, Done)>;
 
   const ToolSpec& spec() const { return spec_; }
-  const policy::Operation& operation() const { return spec_.operation; }
+  const policy::Operation& operation() const {
+    return spec_.shared_operation != nullptr ? *spec_.shared_operation : spec_.operation;
+  }
   const std::string& name() const { return spec_.name; }
   // One object of `tools/list`, serialized once.
   const std::string& listing() const { return listing_; }

@@ -177,32 +177,6 @@ json::object with_params(json::object arguments, const workflow::Pairs& bound) {
   return arguments;
 }
 
-void execute(const Services& services, const std::shared_ptr<const Call>& call,
-             const audit::DurableTicket& ticket, const Done& done) {
-  auto key = idempotency_key(*call);
-  if (!key) return done(fail(key.error()));
-  engine::StartRun start;
-  start.idempotency_key = std::move(*key);
-  if (start.idempotency_key) start.idempotency_digest = call_digest(*call);
-  const auto follow = [services, call, done](Result<engine::Started> started) {
-    if (!started) return done(fail(started.error()));
-    if (goes_on_as_task(*call)) return done(as_task(*started));
-    follow_run(services, call, started->run_id, patience(*call, services),
-               [services, done, started = *started] { done(execution_answer(services, started)); });
-  };
-  auto earlier = started_before(*call, services, start);
-  if (!earlier) return done(fail(earlier.error()));
-  if (*earlier) return follow(**earlier);
-  if (const auto prepared = prepare(*call, services, start); !prepared) {
-    return done(fail(prepared.error()));
-  }
-  if (auto refused = refused_now(services.policy, *call, start.workflow.name,
-                                 with_params(call->arguments, start.params))) {
-    return done(std::move(*refused));
-  }
-  services.backend.start(call->permit, ticket, std::move(start), follow);
-}
-
 void cancel(const Services& services, const std::shared_ptr<const Call>& call,
             const audit::DurableTicket& ticket, const Done& done) {
   const auto run = visible_run(*call, services);
@@ -326,16 +300,16 @@ Result<> add_execute(Registry& registry, const Services& services) {
                        "audit trail. Waits for "
                        "the end up to `wait` seconds and reports progress when asked; the run goes "
                        "on if you disconnect.",
-                       input, run_schema(R"(,"existing":{"type":"boolean"})"));
+                       input, execution_schema());
   tool.operation.needs_api_key = true;
   tool.target_argument = "name";
   tool.decides_again = true;
   tool.annotations = {.destructive = true, .idempotent = false, .open_world = true};
   return registry.add(
       std::move(tool),
-      Tool::MutateHandler([services](std::shared_ptr<const Call> call,
-                                     const audit::DurableTicket& ticket,
-                                     Done done) { execute(services, call, ticket, done); }));
+      Tool::MutateHandler(
+          [services](std::shared_ptr<const Call> call, const audit::DurableTicket& ticket,
+                     Done done) { execute_workflow(services, call, ticket, done); }));
 }
 
 Result<> add_cancel(Registry& registry, const Services& services) {
@@ -355,6 +329,34 @@ Result<> add_cancel(Registry& registry, const Services& services) {
 }
 
 }  // namespace
+
+void execute_workflow(const Services& services, const std::shared_ptr<const Call>& call,
+                      const audit::DurableTicket& ticket, const Done& done) {
+  auto key = idempotency_key(*call);
+  if (!key) return done(fail(key.error()));
+  engine::StartRun start;
+  start.idempotency_key = std::move(*key);
+  if (start.idempotency_key) start.idempotency_digest = call_digest(*call);
+  const auto follow = [services, call, done](Result<engine::Started> started) {
+    if (!started) return done(fail(started.error()));
+    if (goes_on_as_task(*call)) return done(as_task(*started));
+    follow_run(services, call, started->run_id, patience(*call, services),
+               [services, done, started = *started] { done(execution_answer(services, started)); });
+  };
+  auto earlier = started_before(*call, services, start);
+  if (!earlier) return done(fail(earlier.error()));
+  if (*earlier) return follow(**earlier);
+  if (const auto prepared = prepare(*call, services, start); !prepared) {
+    return done(fail(prepared.error()));
+  }
+  if (auto refused = refused_now(services.policy, *call, start.workflow.name,
+                                 with_params(call->arguments, start.params))) {
+    return done(std::move(*refused));
+  }
+  services.backend.start(call->permit, ticket, std::move(start), follow);
+}
+
+std::string execution_schema() { return run_schema(R"(,"existing":{"type":"boolean"})"); }
 
 Result<ToolResult> execution_answer(const Services& services, const engine::Started& started) {
   Shown shown = TRY(show(services, started.run_id));

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "tools/families.h"
+#include "tools/published.h"
 #include "tools/view.h"
 #include "tools/workflow_text.h"
 
@@ -42,6 +43,8 @@ Result<store::WorkflowRow> row_from(const Call& call, const Services& services) 
   auto row = TRY(checked_workflow(definition_text(call.arguments),
                                   find_string(call.arguments, "name"), services.workflow_limits));
   const auto& facts = call.permit.principal()->facts();
+  const auto parsed = workflow::parse(row.text, services.workflow_limits, row.name);
+  if (parsed.definition) TRY_VOID(services.published->check(facts.tenant, *parsed.definition));
   row.tenant = facts.tenant;
   row.created_by = facts.issuer + " " + facts.subject;
   row.created_ms = row.updated_ms = unix_ms(services.clock.wall());
@@ -124,6 +127,7 @@ Result<ToolResult> create(const Call& call, const Services& services) {
   }
   TRY_VOID(created);
   services.changes.changed(Changes::List::resources, row.tenant);
+  services.published->refresh(row.tenant);
   return stored(row, "created");
 }
 
@@ -140,6 +144,7 @@ Result<ToolResult> update(const Call& call, const Services& services) {
   }
   if (!updated) return fail(unknown_workflow(updated.error(), row.name));
   services.changes.updated(row.tenant, "workflow://" + row.name);
+  services.published->refresh(row.tenant);
   return stored(*updated, "updated");
 }
 
@@ -150,6 +155,7 @@ Result<ToolResult> remove(const Call& call, const Services& services) {
   if (!removed) return fail(unknown_workflow(removed.error(), name));
   services.changes.changed(Changes::List::resources, tenant_of(call));
   services.changes.updated(tenant_of(call), "workflow://" + name);
+  services.published->refresh(tenant_of(call));
   ToolResult result;
   result.structured = to_json(json::object{{"name", name}, {"deleted", true}});
   result.text = fmt::format("Workflow {} deleted. Its past executions stay visible.", name);

@@ -19,9 +19,12 @@
 namespace kubiya::workflow {
 namespace {
 
-constexpr std::array<std::string_view, 12> kReadable = {
-    "name",      "description", "type",    "params",         "env",           "steps",
-    "handlerOn", "timeoutSec",  "timeout", "maxActiveSteps", "preconditions", "precondition"};
+constexpr std::array<std::string_view, 13> kReadable = {
+    "name",    "description",   "type",        "params",  "env",
+    "steps",   "handlerOn",     "timeoutSec",  "timeout", "maxActiveSteps",
+    "publish", "preconditions", "precondition"};
+constexpr std::array<std::string_view, 6> kPublicationFields = {
+    "tool", "title", "scopes", "readOnly", "destructive", "idempotent"};
 constexpr std::array<std::string_view, 33> kUnsupported = {"group",
                                                            "runner",
                                                            "dotenv",
@@ -111,8 +114,52 @@ class DefinitionReader {
       to.max_active_steps = reader_.integer(field, 0, kMostActive);
     else if (key == "preconditions" || key == "precondition")
       preconditions(field);
+    else if (key == "publish")
+      publish(field);
     else
       refuse_member(reader_, field, key, "a workflow", kReadable, kUnsupported);
+  }
+
+  // true, or how.
+  void publish(const Field& field) {
+    if (field.value->is_bool()) {
+      if (reader_.flag(field)) definition_.publish.emplace();
+      return;
+    }
+    const json::object* object = reader_.object(field);
+    if (object == nullptr) return;
+    Publication& to = definition_.publish.emplace();
+    for (const auto& member : *object) {
+      const std::string_view key = member.key();
+      const Field detail = reader_.member(field, key, member.value());
+      if (key == "tool")
+        tool_name(detail);
+      else if (key == "title")
+        to.title = reader_.text(detail);
+      else if (key == "scopes")
+        to.scopes = reader_.texts(detail);
+      else if (key == "readOnly")
+        to.read_only = reader_.flag(detail);
+      else if (key == "destructive")
+        to.destructive = reader_.flag(detail);
+      else if (key == "idempotent")
+        to.idempotent = reader_.flag(detail);
+      else
+        refuse_member(reader_, detail, key, "publish", kPublicationFields, {});
+    }
+    // What changes nothing destroys nothing.
+    if (to.read_only) to.destructive = false;
+  }
+
+  void tool_name(const Field& field) {
+    std::string& name = definition_.publish->tool;
+    name = reader_.text(field);
+    const bool good =
+        !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
+          return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                 c == '_' || c == '-' || c == '.';
+        });
+    if (!good) reader_.problem(field, "must be 1 to 64 of A-Z a-z 0-9 _ . -");
   }
 
   void name(const Field& field) {

@@ -20,6 +20,8 @@ using Pairs = std::vector<std::pair<std::string, std::string>>;  // in order
 
 struct Param {
   std::string name;
+  std::string type;                  // string, number, integer, boolean; empty: any scalar
+  std::vector<std::string> choices;  // `enum`, as text; empty: any value
   std::optional<std::string> default_value;
   bool required = false;
   bool secret = false;
@@ -67,6 +69,16 @@ struct Step {
   std::chrono::seconds timeout{0};  // 0: none
 };
 
+// How a workflow appears as a tool of its own (MCP tools).
+struct Publication {
+  std::string tool;                 // name; empty: the workflow's
+  std::string title;                // for people
+  std::vector<std::string> scopes;  // needed besides `execute`
+  bool read_only = false;           // these three as MCP's annotations mean them
+  bool destructive = true;
+  bool idempotent = false;
+};
+
 struct Definition {
   enum class Type { chain, graph };
   std::string name;
@@ -79,6 +91,7 @@ struct Definition {
   std::vector<Precondition> preconditions;
   std::chrono::seconds timeout{0};
   int max_active_steps = 0;  // 0: no limit
+  std::optional<Publication> publish;
 };
 
 // No configuration allows more: plans and environments grow with them.

@@ -354,5 +354,49 @@ TEST(Params, HaveASchema) {
             R"("additionalProperties":false})");
 }
 
+TEST(Publication, IsReadInBothForms) {
+  const auto plain = parse("name: a\npublish: true\nsteps: [{name: s, command: x}]\n");
+  ASSERT_TRUE(plain.definition && plain.definition->publish);
+  EXPECT_TRUE(plain.definition->publish->destructive);
+  const auto whole = parse(
+      "name: a\npublish: {tool: look, title: Look, scopes: [ops], readOnly: true}\n"
+      "steps: [{name: s, command: x}]\n");
+  ASSERT_TRUE(whole.definition);
+  EXPECT_EQ(whole.definition->publish->tool, "look");
+  EXPECT_EQ(whole.definition->publish->scopes, std::vector<std::string>{"ops"});
+  EXPECT_FALSE(whole.definition->publish->destructive) << "what changes nothing destroys nothing";
+  EXPECT_FALSE(
+      parse("name: a\npublish: false\nsteps: [{name: s, command: x}]\n").definition->publish);
+  for (const char* bad : {"{tool: 'a b'}", "{tool: ''}", "{toll: x}", "yes please", "[]"}) {
+    const auto parsed =
+        parse("name: a\npublish: " + std::string(bad) + "\nsteps: [{name: s, command: x}]\n");
+    ASSERT_FALSE(parsed.definition) << bad;
+    EXPECT_TRUE(parsed.problems[0].field.starts_with("publish")) << parsed.problems[0].field;
+  }
+}
+
+TEST(Params, HaveTypesAndChoices) {
+  const auto parsed = parse(
+      "name: a\nparams:\n  n: {type: integer, default: 3}\n  e: {enum: [x, y], required: true}\n"
+      "steps: [{name: s, command: x}]\n");
+  ASSERT_TRUE(parsed.definition);
+  EXPECT_EQ(to_json(params_schema(*parsed.definition)),
+            R"({"type":"object","properties":{"n":{"type":"integer","default":3},)"
+            R"("e":{"type":"string","enum":["x","y"]}},"required":["e"],)"
+            R"("additionalProperties":false})");
+  EXPECT_TRUE(bind_params(*parsed.definition, {{"n", 5}, {"e", "x"}}));
+  EXPECT_TRUE(bind_params(*parsed.definition, {{"n", "5"}, {"e", "x"}})) << "as a shell writes it";
+  EXPECT_FALSE(bind_params(*parsed.definition, {{"n", 5.5}, {"e", "x"}}));
+  EXPECT_FALSE(bind_params(*parsed.definition, {{"n", "many"}, {"e", "x"}}));
+  EXPECT_FALSE(bind_params(*parsed.definition, {{"e", "z"}}));
+  for (const char* bad : {"{type: integer, default: x}", "{type: any}", "{enum: []}",
+                          "{enum: [a], default: b}", "{type: integer, enum: [a]}"}) {
+    EXPECT_FALSE(
+        parse("name: a\nparams: {p: " + std::string(bad) + "}\nsteps: [{name: s, command: x}]\n")
+            .definition)
+        << bad;
+  }
+}
+
 }  // namespace
 }  // namespace kubiya::workflow

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "base/encoding.h"
 #include "workflow/expand.h"
@@ -14,8 +15,29 @@
 namespace kubiya::workflow {
 namespace {
 
-constexpr std::array<std::string_view, 4> kParamFields = {"default", "required", "description",
-                                                          "secret"};
+constexpr std::array<std::string_view, 6> kParamFields = {"default", "required", "description",
+                                                          "secret",  "type",     "enum"};
+constexpr std::array<std::string_view, 4> kParamTypes = {"string", "number", "integer", "boolean"};
+constexpr std::size_t kMostChoices = 200;
+
+// Whether `text` is a value of that type, as a shell will see it.
+bool fits_type(std::string_view type, const std::string& text) {
+  if (type.empty() || type == "string") return true;
+  if (type == "boolean") return text == "true" || text == "false";
+  const auto value = parse_json(text);
+  if (!value || !value->is_number()) return false;
+  return type == "number" || !value->is_double() ||
+         std::trunc(value->get_double()) == value->get_double();
+}
+
+// What is wrong with a value, or nothing.
+std::optional<std::string> value_fault(const Param& param, const std::string& text) {
+  if (!fits_type(param.type, text)) return fmt::format("must be of type {}", param.type);
+  const bool chosen = param.choices.empty() || std::find(param.choices.begin(), param.choices.end(),
+                                                         text) != param.choices.end();
+  if (!chosen) return fmt::format("must be one of {}", fmt::join(param.choices, ", "));
+  return std::nullopt;
+}
 
 // Blank-separated words; quotes group, a backslash inside double quotes takes the next character.
 std::vector<std::string> split_words(std::string_view text) {
@@ -93,10 +115,23 @@ class ParamReader {
       for (const auto& member : *object) {
         detail(param, member.key(), reader_.member(field, member.key(), member.value()));
       }
+      check_values(param, field);
     } else {
       param.default_value = reader_.scalar_text(field);
     }
     add(std::move(param), field);
+  }
+
+  // Once all of a param is read, whatever the order of its members.
+  void check_values(const Param& param, const Field& field) {
+    for (const auto& choice : param.choices) {
+      if (!fits_type(param.type, choice))
+        reader_.problem(field,
+                        fmt::format("enum: {} is not of type {}", printable(choice), param.type));
+    }
+    if (!param.default_value) return;
+    if (const auto fault = value_fault(param, *param.default_value))
+      reader_.problem(field, "default " + *fault);
   }
 
   void detail(Param& param, std::string_view key, const Field& field) {
@@ -108,6 +143,15 @@ class ParamReader {
       param.description = reader_.text(field);
     } else if (key == "secret") {
       param.secret = reader_.flag(field);
+    } else if (key == "type") {
+      param.type = reader_.text(field);
+      if (std::find(kParamTypes.begin(), kParamTypes.end(), param.type) == kParamTypes.end())
+        reader_.problem(field, "must be string, number, integer or boolean");
+    } else if (key == "enum") {
+      for (const Field& choice : reader_.one_or_many(field))
+        param.choices.push_back(reader_.scalar_text(choice));
+      if (param.choices.empty() || param.choices.size() > kMostChoices)
+        reader_.problem(field, fmt::format("must list 1 to {} values", kMostChoices));
     } else {
       const auto near = nearest(key, kParamFields);
       reader_.problem(field, fmt::format("{} is not a field of a param{}", printable(key),
@@ -137,16 +181,30 @@ bool reads_as_number_or_bool(const std::string& text) {
   return value && (value->is_number() || value->is_bool());
 }
 
+// As a client writes it.
+json::value typed(const Param& param, const std::string& text) {
+  if (param.type.empty() || param.type == "string") return json::value(text);
+  auto value = parse_json(text);
+  return value ? *value : json::value(text);
+}
+
 json::object param_schema(const Param& param) {
   json::object schema;
-  if (param.default_value && reads_as_number_or_bool(*param.default_value)) {
+  if (!param.type.empty()) {
+    schema["type"] = param.type;
+  } else if (param.default_value && reads_as_number_or_bool(*param.default_value)) {
     schema["type"] = json::array{"string", "number", "boolean"};
   } else {
     schema["type"] = "string";
   }
   if (!param.description.empty()) schema["description"] = param.description;
   if (param.secret) schema["writeOnly"] = true;
-  if (param.default_value && !param.secret) schema["default"] = *param.default_value;
+  if (!param.choices.empty()) {
+    json::array choices;
+    for (const auto& choice : param.choices) choices.push_back(typed(param, choice));
+    schema["enum"] = std::move(choices);
+  }
+  if (param.default_value && !param.secret) schema["default"] = typed(param, *param.default_value);
   return schema;
 }
 
@@ -192,6 +250,8 @@ Result<std::string> given_text(const Param& param, const json::value& value) {
     return fail(Code::too_large,
                 fmt::format("Param {} is longer than {} bytes.", param.name, limit));
   }
+  if (const auto fault = value_fault(param, text))
+    return fail(Code::invalid, fmt::format("Param {} {}.", param.name, *fault));
   return text;
 }
 
