@@ -313,19 +313,27 @@ class Built final : public Application {
     // The callers of one issuer must not wait for another's outage to end.
     bool any_issuer = authenticator_->issuers().empty();
     bool all_issuers = true;
+    json::array issuers;
     for (const auto& issuer : authenticator_->issuers()) {
-      const bool well = issuer->health().ready;
-      any_issuer = any_issuer || well;
-      all_issuers = all_issuers && well;
+      const auto health = issuer->health();
+      any_issuer = any_issuer || health.ready;
+      all_issuers = all_issuers && health.ready;
+      issuers.push_back({{"name", issuer->options().name},
+                         {"issuer", issuer->options().url},
+                         {"ready", health.ready},
+                         {"problem", health.problem},
+                         {"keys", health.keys},
+                         {"keys_age_seconds", health.age.count()}});
     }
-    // Anybody may ask, so the report names no issuer; which one has which problem is in the log.
+    if (stopped_) report["stopping"] = true;
+    ready = ready && any_issuer;
+    report["ready"] = ready;
+    json::object whole = report;
+    whole["issuers"] = std::move(issuers);
     if (!config_.issuers.empty()) {
       report["issuers"] = all_issuers ? "ok" : any_issuer ? "degraded" : "failed";
     }
-    ready = ready && any_issuer;
-    if (stopped_) report["stopping"] = true;
-    report["ready"] = ready;
-    return {ready, to_json(json::value(report))};
+    return {ready, to_json(report), to_json(whole)};
   }
 
   log::Background logging_;  // first, so that it ends last

@@ -84,7 +84,8 @@ void Endpoint::handle(const http::Request& request, http::Responder responder) {
   if (path == "/healthz") return document(x, R"({"status":"ok"})", "no-store");
   if (path == "/readyz") {
     const Readiness readiness = services_.readiness();
-    http::Response response = json_response(readiness.json_text);
+    http::Response response =
+        json_response(request.loopback ? readiness.whole_json_text : readiness.json_text);
     response.status = readiness.ready ? 200 : 503;
     response.add("Cache-Control", "no-store");
     return send(x, std::move(response), "readiness");

@@ -58,10 +58,12 @@ struct EndpointOptions {
   int loops = 1;
 };
 
-// Whether the server can do its work, and the JSON that says why not.
+// Whether the server can do its work, and the JSON that says why not: in short for anybody, whole
+// for callers on this machine, because it names issuers and their faults.
 struct Readiness {
   bool ready = true;
   std::string json_text;
+  std::string whole_json_text;
 };
 
 // All references outlive the endpoint.

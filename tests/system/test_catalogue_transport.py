@@ -332,9 +332,11 @@ class Routes(Case):
             self.assertEqual(server.get(path, auth)[1]["cache-control"], kept, path)
 
     def test_the_state_is_told_without_names(self):
-        status, _, body = server.get("/readyz")
+        status, _, body = server.get("/readyz", {"X-Forwarded-For": "192.0.2.7"})
         self.assertEqual((status, json.loads(body)),
                          (200, {"database": "ok", "audit": "ok", "issuers": "ok", "ready": True}))
+        whole = json.loads(server.get("/readyz")[2])["issuers"]
+        self.assertEqual([one["issuer"] for one in whole], [issuer.url], "on this machine the whole is told")
 
     def test_without_an_issuer_there_is_nowhere_to_sign_in(self):
         own = Server()
