@@ -5,6 +5,7 @@
 #   typescript_v1 | typescript_v2   official TypeScript SDKs
 #   python_fastmcp                  fastmcp
 #   seed_curl                       the curl lines of the README
+# run.sh conformance [--write]: the official conformance suite, see conformance/conformance.py.
 # The server is $KUBIYA_BINARY or build/release/kubiya-mcp. Clients are installed under build/ as
 # their lock files say, once. Exit: 0 passed, 1 failed, 77 when a client cannot be had on this
 # machine (no registry in reach, no runtime); under CI=true that is a failure too.
@@ -13,82 +14,8 @@ here=$(dirname "$(readlink -f "$0")")
 root=$(dirname "$(dirname "$here")")
 binary=${KUBIYA_BINARY:-$root/build/release/kubiya-mcp}
 
-unavailable() {
-  echo "unavailable: $*" >&2
-  [[ ${CI:-} == true ]] && exit 1
-  exit 77
-}
-
-fail() {
-  echo "error: $*" >&2
-  exit 1
-}
-
-# Whether a package client's log tells of a registry that did not answer, rather than of an answer
-# it did not like (a wrong checksum, a version that is not there).
-out_of_reach() {
-  grep -Eq 'ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ERR_SOCKET_TIMEOUT|NewConnectionError|NameResolutionError|ConnectTimeoutError|ReadTimeoutError|connection broken' "$1"
-}
-
-# install_once DIRECTORY INPUT… -- COMMAND…: runs COMMAND unless DIRECTORY was made from the same
-# inputs, here, for this Python. Tests that run side by side wait for each other.
-install_once() {
-  local target=$1 inputs=() key log
-  shift
-  while [[ $1 != -- ]]; do inputs+=("$1"); shift; done
-  shift
-  mkdir -p "$target"
-  exec 9>"$target.lock"
-  flock 9
-  key=$({ echo "$target $(/usr/bin/python3 --version)" && cat "${inputs[@]}"; } | sha256sum)
-  if [[ -f $target/.installed && $(<"$target/.installed") == "$key" ]]; then
-    exec 9>&-
-    return
-  fi
-  rm -rf "$target"
-  mkdir -p "$target"
-  log=$target.log
-  if ! "$@" >"$log" 2>&1 9>&-; then
-    tail -n 15 "$log" >&2
-    out_of_reach "$log" && unavailable "the package registry is out of reach (see $log)"
-    fail "installing the client failed (see $log)"
-  fi
-  echo "$key" >"$target/.installed"
-  exec 9>&-
-}
-
-npm_install() {
-  cp "$here/package.json" "$here/package-lock.json" "$1/"
-  npm ci --prefix "$1" --ignore-scripts --no-audit --no-fund --no-progress \
-    --fetch-retries=2 --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=5000
-}
-
-pip_install() {
-  /usr/bin/python3 -m venv "$1" &&
-    "$1/bin/pip" install --disable-pip-version-check --no-input --no-deps \
-      -r "$here/requirements.txt" &&
-    "$1/bin/pip" check
-}
-
-# prepare_typescript NAME NODE: NODE is the oldest major version that the SDK says it runs on.
-# Imports are looked up beside the importing file, so the client's source goes beside its packages.
-prepare_typescript() {
-  local needed=$2 major
-  command -v node >/dev/null && command -v npm >/dev/null || unavailable "there is no node or npm"
-  major=$(node -p 'process.versions.node.split(".")[0]')
-  ((major >= needed)) || unavailable "$1 needs Node $needed, this is $(node --version)"
-  local packages=$root/build/interop-typescript
-  install_once "$packages" "$here/package.json" "$here/package-lock.json" -- npm_install "$packages"
-  install -C -m 644 "$here/checks.mjs" "$here/$1.mjs" "$packages/"
-  client=(node "$packages/$1.mjs")
-}
-
-prepare_fastmcp() {
-  /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || unavailable "there is no python3-venv"
-  local packages=$root/build/interop-python
-  install_once "$packages" "$here/requirements.txt" -- pip_install "$packages"
-  client=("$packages/bin/python" "$here/python_fastmcp.py")
-}
+# shellcheck source=install.sh
+source "$here/install.sh"
 
 server=
 work=
@@ -149,9 +76,13 @@ client=()
 case $name in
   typescript_v1) prepare_typescript "$name" 18 ;;
   typescript_v2) prepare_typescript "$name" 20 ;;
-  python_fastmcp) prepare_fastmcp ;;
+  python_fastmcp) prepare_python python_fastmcp.py ;;
   seed_curl) client=(bash "$here/seed_curl.sh") ;;
-  *) echo "usage: $0 typescript_v1|typescript_v2|python_fastmcp|seed_curl" >&2; exit 2 ;;
+  conformance)
+    prepare_conformance
+    exec /usr/bin/python3 "$here/conformance/conformance.py" "$suite" "${@:2}"
+    ;;
+  *) echo "usage: $0 typescript_v1|typescript_v2|python_fastmcp|seed_curl|conformance" >&2; exit 2 ;;
 esac
 [[ -x $binary ]] || fail "$binary is missing: ./run --build makes it"
 
