@@ -15,7 +15,7 @@ fail() {
 # Whether a package client's log tells of a registry that did not answer, rather than of an answer
 # it did not like (a wrong checksum, a version that is not there).
 out_of_reach() {
-  grep -Eq 'ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ERR_SOCKET_TIMEOUT|NewConnectionError|NameResolutionError|ConnectTimeoutError|ReadTimeoutError|connection broken' "$1"
+  grep -Eq 'ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ERR_SOCKET_TIMEOUT|NewConnectionError|NameResolutionError|ConnectTimeoutError|ReadTimeoutError|connection broken|no such host|connection refused|Could not resolve host|failed to connect|i/o timeout' "$1"
 }
 
 # install_once DIRECTORY INPUT… -- COMMAND…: runs COMMAND unless DIRECTORY was made from the same
@@ -94,4 +94,43 @@ prepare_python() {
   local packages=$root/build/interop-python
   install_once "$packages" "$here/requirements.txt" -- pip_install "$packages"
   client=("$packages/bin/python" "$here/$1")
+}
+
+prepare_inspector() {
+  prepare_node22
+  local packages=$root/build/interop-inspector
+  install_once "$packages" "$here"/inspector/package{,-lock}.json -- \
+    npm_install "$packages" "$here/inspector"
+  client=(/usr/bin/python3 "$here/inspector/inspector.py" "$packages")
+}
+
+# older_than WANTED FOUND: versions.
+older_than() { [[ $(printf '%s\n' "$1" "$2" | sort -V | head -n 1) != "$1" ]]; }
+
+go_build() {
+  cp "$here"/go/{go.mod,go.sum,main.go} "$1/"
+  (cd "$1" && GOTOOLCHAIN=local GOFLAGS=-mod=readonly go build -o client .)
+}
+
+prepare_go() {
+  local program=$root/build/interop-go found
+  command -v go >/dev/null || unavailable "there is no go"
+  found=$(go env GOVERSION)
+  older_than 1.25 "${found#go}" && unavailable "the SDK needs Go 1.25, this is $found"
+  install_once "$program" "$here"/go/{go.mod,go.sum,main.go} -- go_build "$program"
+  client=("$program/client")
+}
+
+cargo_build() {
+  cp -r "$here"/rust/{Cargo.toml,Cargo.lock,src} "$1/"
+  (cd "$1" && CARGO_TARGET_DIR=$1/target CARGO_PROFILE_DEV_DEBUG=0 cargo build --locked --quiet)
+}
+
+prepare_rust() {
+  local program=$root/build/interop-rust found
+  command -v cargo >/dev/null || unavailable "there is no cargo"
+  found=$(cargo --version | cut -d ' ' -f 2)
+  older_than 1.88 "$found" && unavailable "the SDK needs Rust 1.88, this is $found"
+  install_once "$program" "$here"/rust/{Cargo.toml,Cargo.lock,src/main.rs} -- cargo_build "$program"
+  client=("$program/target/debug/kubiya-mcp-interop")
 }

@@ -4,10 +4,13 @@
 # run.sh NAME: connects one real client to a fresh demonstration server.
 #   typescript_v1 | typescript_v2   official TypeScript SDKs
 #   python_fastmcp                  fastmcp
+#   python_mcp                      official Python SDK
+#   go | rust                       official Go and Rust SDKs
+#   inspector                       command line of the MCP Inspector
 #   seed_curl                       the curl lines of the README
 # run.sh conformance [--write]: the official conformance suite, see conformance/conformance.py.
 # The server is $KUBIYA_BINARY or build/release/kubiya-mcp. Clients are installed under build/ as
-# their lock files say, once. Exit: 0 passed, 1 failed, 77 when a client cannot be had on this
+# their lock files say, once. What it negotiated goes to build/interop-results/NAME. Exit: 0 passed, 1 failed, 77 when a client cannot be had on this
 # machine (no registry in reach, no runtime); under CI=true that is a failure too.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
@@ -73,17 +76,27 @@ start_server() {
 
 name=${1:-}
 client=()
+results=$root/build/interop-results
+mkdir -p "$results"
 case $name in
   typescript_v1) prepare_typescript "$name" 18 ;;
   typescript_v2) prepare_typescript "$name" 20 ;;
   python_fastmcp) prepare_python python_fastmcp.py ;;
+  python_mcp) prepare_python python_mcp.py ;;
+  go) prepare_go ;;
+  rust) prepare_rust ;;
+  inspector) prepare_inspector ;;
   seed_curl) client=(bash "$here/seed_curl.sh") ;;
   conformance)
     prepare_conformance
     exec /usr/bin/python3 "$here/conformance/conformance.py" "$suite" "${@:2}"
     ;;
-  *) echo "usage: $0 typescript_v1|typescript_v2|python_fastmcp|seed_curl|conformance" >&2; exit 2 ;;
+  *)
+    echo "usage: $0 typescript_v1|typescript_v2|python_fastmcp|python_mcp|go|rust|inspector|seed_curl|conformance" >&2
+    exit 2
+    ;;
 esac
+rm -f "$results/$name"
 [[ -x $binary ]] || fail "$binary is missing: ./run --build makes it"
 
 work=$(mktemp -d)
@@ -95,8 +108,10 @@ set -a
 source "$data/demo.env"
 set +a
 status=0
-timeout 120 "${client[@]}" || status=$?
+# The log, for clients that do not say which revision they speak; the home, for those that keep files.
+SERVER_LOG=$log HOME=$work timeout 240 "${client[@]}" | tee "$work/said" || status=$?
 if ((status != 0)); then
   print_log
   exit 1
 fi
+sed -n 's/^result: //p' "$work/said" >"$results/$name"
