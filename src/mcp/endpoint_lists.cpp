@@ -122,7 +122,7 @@ void Endpoint::list_tools(const ExchangePtr& x) {
   if (!from || !admit_handshake(x)) return;
   const Era era = x->message.era;
   const std::string key =
-      fmt::format("{} {} {} {}", era == Era::modern ? 'm' : 'l', *from,
+      fmt::format("{}\n{}\n{}\n{}", era == Era::modern ? 'm' : 'l', *from,
                   x->principal ? x->principal->facts().tenant : "",
                   x->principal ? x->principal->facts().scopes.text() : std::string("\n"));
   std::shared_ptr<const std::string> list;

@@ -98,8 +98,10 @@ void Endpoint::initialize(const ExchangePtr& x) {
   const std::string_view version =
       served != kLegacyVersions.end() ? *served : kLegacyVersions.front();
   const auto capabilities = find_object(*x->message.params, "capabilities");
-  const auto session = sessions_.open(
-      version, capabilities ? abilities_of(*capabilities) : tools::ClientAbilities{}, x->principal);
+  auto client = capabilities ? abilities_of(*capabilities) : tools::ClientAbilities{};
+  // Its results have no place in this era, whatever a client of both says.
+  client.tasks = false;
+  const auto session = sessions_.open(version, client, x->principal);
   if (!session) return answer(x, render_error(*x, session.error()));
   http::Response response = json_response(result_answer(x->rpc_id, results_.initialize(version)));
   response.add("Mcp-Session-Id", (*session)->id());
@@ -167,10 +169,11 @@ void Endpoint::open_session_stream(const ExchangePtr& x) {
   if (!parse_accept(x->headers.accept.value).events) {
     return refuse_http_request(x, 406, "not_acceptable", "Accept text/event-stream");
   }
+  const Wall expires = x->principal ? x->principal->facts().expires_at : Wall::max();
   if (x->headers.last_event_id.count == 0) {
-    x->session->listen(x->detach());
+    x->session->listen(x->detach(), expires);
   } else if (http::EventStream out = x->detach();
-             !x->session->resume(x->headers.last_event_id.value, out)) {
+             !x->session->resume(x->headers.last_event_id.value, out, expires)) {
     out.close();
   }
   log_.line(*x, 200, "stream", services_.clock.mono());

@@ -31,12 +31,22 @@ std::optional<std::pair<std::uint64_t, std::uint64_t>> read_event_id(std::string
 
 }  // namespace
 
-void SessionStream::attach(http::EventStream out, std::uint64_t after) {
-  const std::lock_guard lock(mutex_);
+void SessionStream::replace_reader(http::EventStream out) {
   if (out_.open()) out_.close();
   out_ = std::move(out);
-  // An id before anything was said, so that a client that loses the connection now can come back.
-  if (ids_ && last_ == 0) out_.event({}, fmt::format("{}-0", name_));
+}
+
+// An id before anything is said, so that a client that loses the connection now can come back.
+void SessionStream::attach(http::EventStream out) {
+  const std::lock_guard lock(mutex_);
+  replace_reader(std::move(out));
+  if (ids_) out_.event({}, fmt::format("{}-{}", name_, last_));
+  if (finished_) out_.close();
+}
+
+void SessionStream::attach(http::EventStream out, std::uint64_t after) {
+  const std::lock_guard lock(mutex_);
+  replace_reader(std::move(out));
   for (const auto& [number, json] : kept_) {
     if (number > after) out_.event(json, fmt::format("{}-{}", name_, number));
   }
@@ -117,11 +127,11 @@ std::shared_ptr<SessionStream> Session::open_stream(http::EventStream out) {
     }
     if (!closed_ && streams_.size() < kStreams) streams_.emplace(number, stream);
   }
-  stream->attach(std::move(out), 0);
+  stream->attach(std::move(out));
   return stream;
 }
 
-bool Session::resume(std::string_view event_id, http::EventStream out) {
+bool Session::resume(std::string_view event_id, http::EventStream out, Wall expires) {
   const auto id = read_event_id(event_id);
   std::shared_ptr<SessionStream> stream;
   {
@@ -129,6 +139,7 @@ bool Session::resume(std::string_view event_id, http::EventStream out) {
     if (!id || closed_) return false;
     if (id->first == 0) {
       stream = general_;
+      general_until_ = expires;
     } else if (const auto at = streams_.find(id->first); at != streams_.end()) {
       stream = at->second;
     }
@@ -138,16 +149,17 @@ bool Session::resume(std::string_view event_id, http::EventStream out) {
   return true;
 }
 
-void Session::listen(http::EventStream out) {
-  std::shared_ptr<SessionStream> before, stream;
+void Session::listen(http::EventStream out, Wall expires) {
+  std::shared_ptr<SessionStream> stream;
   {
     const std::lock_guard lock(mutex_);
     if (closed_) return out.close();
-    before = std::exchange(general_, std::make_shared<SessionStream>("0", resumable()));
+    // The same for every reader: no event id is ever given twice.
+    if (!general_) general_ = std::make_shared<SessionStream>("0", resumable());
     stream = general_;
+    general_until_ = expires;
   }
-  if (before) before->close();
-  stream->attach(std::move(out), 0);
+  stream->attach(std::move(out));
 }
 
 void Session::tell(std::string_view json) {
@@ -189,9 +201,10 @@ bool Session::answer(std::string_view id, Result<json::value> result) {
 }
 
 bool Session::watch(const std::string& uri, std::unique_ptr<tools::Watch> watch) {
+  std::unique_ptr<tools::Watch> before;  // ends outside the lock, which its own news may want
   const std::lock_guard lock(mutex_);
   if (closed_ || (watches_.size() >= kWatches && !watches_.contains(uri))) return false;
-  watches_[uri] = std::move(watch);
+  before = std::exchange(watches_[uri], std::move(watch));
   return true;
 }
 
@@ -244,10 +257,12 @@ void Session::close() {
   if (general) general->close();
 }
 
-void Session::tick(Mono now) {
+void Session::tick(Mono now, Wall wall) {
   std::vector<Answered> overdue;
+  std::shared_ptr<SessionStream> expired;
   {
     const std::lock_guard lock(mutex_);
+    if (general_until_ <= wall) expired = general_;
     for (auto at = asks_.begin(); at != asks_.end();) {
       if (at->second.deadline > now) {
         ++at;
@@ -258,6 +273,7 @@ void Session::tick(Mono now) {
     }
   }
   for (const auto& answered : overdue) answered(no_answer("The client did not answer in time"));
+  if (expired) expired->let_go(std::chrono::milliseconds(500));
 }
 
 Result<std::shared_ptr<Session>> Sessions::open(std::string_view version,
@@ -351,7 +367,7 @@ void Sessions::tick(Mono now) {
     }
   }
   for (const auto& session : idle) session->close();
-  for (const auto& session : all) session->tick(now);
+  for (const auto& session : all) session->tick(now, clock_.wall());
 }
 
 void Sessions::close_all() {

@@ -41,6 +41,8 @@ class SessionStream {
   // Says first what came after event `after`, then goes on. A stream has one reader: the one
   // before is let go.
   void attach(http::EventStream out, std::uint64_t after);
+  // The same for a reader that wants only what is still to come.
+  void attach(http::EventStream out);
   void event(std::string_view json);
   // The last event.
   void finish(std::string_view json);
@@ -52,6 +54,7 @@ class SessionStream {
 
  private:
   void say(std::string_view json);
+  void replace_reader(http::EventStream out);
 
   const std::string name_;
   const bool ids_;
@@ -92,9 +95,10 @@ class Session {
   // A stream for the answer to one request.
   std::shared_ptr<SessionStream> open_stream(http::EventStream out);
   // The stream of which `event_id` tells, continued behind that event. False when it is not known.
-  bool resume(std::string_view event_id, http::EventStream out);
-  // The stream for what belongs to no request.
-  void listen(http::EventStream out);
+  // `expires` is when the credential that the stream was asked for with runs out.
+  bool resume(std::string_view event_id, http::EventStream out, Wall expires);
+  // The stream for what belongs to no request, until `expires`; its reader before is let go.
+  void listen(http::EventStream out, Wall expires);
   // On that stream; lost while nobody ever listened.
   void tell(std::string_view json);
 
@@ -118,7 +122,7 @@ class Session {
   // Ends streams; who waits for an answer is told that there will be none.
   void close();
   // Gives up on what is overdue.
-  void tick(Mono now);
+  void tick(Mono now, Wall wall);
 
   std::atomic<Mono::rep> last_used{0};
 
@@ -142,6 +146,7 @@ class Session {
   std::uint64_t next_ask_ = 1;
   std::map<std::uint64_t, std::shared_ptr<SessionStream>> streams_;
   std::shared_ptr<SessionStream> general_;
+  Wall general_until_ = Wall::max();
   std::map<std::string, Ask> asks_;
   std::map<std::string, std::function<void()>> begun_;
   std::map<std::string, std::unique_ptr<tools::Watch>> watches_;

@@ -2,6 +2,7 @@
 #include "mcp/subscriptions.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace kubiya::mcp {
 namespace {
@@ -53,6 +54,7 @@ void Listener::open(http::EventStream out, std::string_view honoured) {
   waiting_.clear();
   waiting_.shrink_to_fit();
   open_ = true;
+  if (ended_) say_end();
 }
 
 void Listener::notify(std::string_view method, std::string_view params) {
@@ -64,6 +66,11 @@ void Listener::notify(std::string_view method, std::string_view params) {
 
 void Listener::end() {
   const std::lock_guard lock(mutex_);
+  if (std::exchange(ended_, true) || !open_) return;
+  say_end();
+}
+
+void Listener::say_end() {
   std::string text = R"({"jsonrpc":"2.0","id":)" + id_;
   text.append(R"(,"result":{"resultType":"complete","_meta":{)");
   text.append(kSubscriptionId).append(id_).append("}}}");

@@ -46,6 +46,7 @@ class Listener {
 
  private:
   std::string message(std::string_view method, std::string_view params) const;
+  void say_end();
 
   const std::string id_;
   const Wants wants_;
@@ -53,6 +54,7 @@ class Listener {
   std::vector<std::unique_ptr<tools::Watch>> watches_;
   mutable std::mutex mutex_;
   bool open_ = false;
+  bool ended_ = false;
   std::vector<std::string> waiting_;
   http::EventStream out_;
 };

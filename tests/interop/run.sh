@@ -4,49 +4,21 @@
 # run.sh NAME: connects one real client to a fresh demonstration server.
 #   typescript_v1 | typescript_v2   official TypeScript SDKs
 #   python_fastmcp                  fastmcp
+#   python_mcp                      official Python SDK
+#   go | rust                       official Go and Rust SDKs
+#   inspector                       command line of the MCP Inspector
 #   seed_curl                       the curl lines of the README
+# run.sh conformance [--write]: the official conformance suite, see conformance/conformance.py.
 # The server is $KUBIYA_BINARY or build/release/kubiya-mcp. Clients are installed under build/ as
-# their lock files say, once. Exit: 0 passed, 1 failed, 77 when a client cannot be had on this
+# their lock files say, once. What it negotiated goes to build/interop-results/NAME. Exit: 0 passed, 1 failed, 77 when a client cannot be had on this
 # machine (no registry in reach, no runtime); under CI=true that is a failure too.
 set -euo pipefail
 here=$(dirname "$(readlink -f "$0")")
 root=$(dirname "$(dirname "$here")")
 binary=${KUBIYA_BINARY:-$root/build/release/kubiya-mcp}
 
+# shellcheck source=install.sh
 source "$here/install.sh"
-
-npm_install() {
-  cp "$here/package.json" "$here/package-lock.json" "$1/"
-  npm ci --prefix "$1" --ignore-scripts --no-audit --no-fund --no-progress \
-    --fetch-retries=2 --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=5000
-}
-
-pip_install() {
-  /usr/bin/python3 -m venv "$1" &&
-    "$1/bin/pip" install --disable-pip-version-check --no-input --no-deps \
-      -r "$here/requirements.txt" &&
-    "$1/bin/pip" check
-}
-
-# prepare_typescript NAME NODE: NODE is the oldest major version that the SDK says it runs on.
-# Imports are looked up beside the importing file, so the client's source goes beside its packages.
-prepare_typescript() {
-  local needed=$2 major
-  command -v node >/dev/null && command -v npm >/dev/null || unavailable "there is no node or npm"
-  major=$(node -p 'process.versions.node.split(".")[0]')
-  ((major >= needed)) || unavailable "$1 needs Node $needed, this is $(node --version)"
-  local packages=$root/build/interop-typescript
-  install_once "$packages" "$here/package.json" "$here/package-lock.json" -- npm_install "$packages"
-  install -C -m 644 "$here/checks.mjs" "$here/$1.mjs" "$packages/"
-  client=(node "$packages/$1.mjs")
-}
-
-prepare_fastmcp() {
-  /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || unavailable "there is no python3-venv"
-  local packages=$root/build/interop-python
-  install_once "$packages" "$here/requirements.txt" -- pip_install "$packages"
-  client=("$packages/bin/python" "$here/python_fastmcp.py")
-}
 
 server=
 work=
@@ -104,13 +76,27 @@ start_server() {
 
 name=${1:-}
 client=()
+results=$root/build/interop-results
+mkdir -p "$results"
 case $name in
   typescript_v1) prepare_typescript "$name" 18 ;;
   typescript_v2) prepare_typescript "$name" 20 ;;
-  python_fastmcp) prepare_fastmcp ;;
+  python_fastmcp) prepare_python python_fastmcp.py ;;
+  python_mcp) prepare_python python_mcp.py ;;
+  go) prepare_go ;;
+  rust) prepare_rust ;;
+  inspector) prepare_inspector ;;
   seed_curl) client=(bash "$here/seed_curl.sh") ;;
-  *) echo "usage: $0 typescript_v1|typescript_v2|python_fastmcp|seed_curl" >&2; exit 2 ;;
+  conformance)
+    prepare_conformance
+    exec /usr/bin/python3 "$here/conformance/conformance.py" "$suite" "${@:2}"
+    ;;
+  *)
+    echo "usage: $0 typescript_v1|typescript_v2|python_fastmcp|python_mcp|go|rust|inspector|seed_curl|conformance" >&2
+    exit 2
+    ;;
 esac
+rm -f "$results/$name"
 [[ -x $binary ]] || fail "$binary is missing: ./run --build makes it"
 
 work=$(mktemp -d)
@@ -122,8 +108,10 @@ set -a
 source "$data/demo.env"
 set +a
 status=0
-timeout 120 "${client[@]}" || status=$?
+# The log, for clients that do not say which revision they speak; the home, for those that keep files.
+SERVER_LOG=$log HOME=$work timeout 240 "${client[@]}" | tee "$work/said" || status=$?
 if ((status != 0)); then
   print_log
   exit 1
 fi
+sed -n 's/^result: //p' "$work/said" >"$results/$name"

@@ -54,4 +54,5 @@ await checks.check('v1: a forged token does not connect', async () => {
     (error) => error instanceof StreamableHTTPError && error.code === 401);
 });
 
+checks.result('default', '2025-11-25');
 checks.finish();

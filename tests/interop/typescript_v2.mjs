@@ -10,9 +10,10 @@ import { Checks, checkTools, environment } from './checks.mjs';
 
 const { url, deployer, viewer } = environment();
 const MODES = [
-  { label: 'v2-default', options: {}, era: 'legacy', revision: '2025-11-25' },
+  { label: 'v2-default', how: 'default', options: {}, era: 'legacy', revision: '2025-11-25' },
   {
-    label: 'v2-auto', options: { versionNegotiation: { mode: 'auto' } },
+    label: 'v2-auto', how: "`versionNegotiation: { mode: 'auto' }`",
+    options: { versionNegotiation: { mode: 'auto' } },
     era: 'modern', revision: '2026-07-28',
   },
 ];
@@ -31,7 +32,7 @@ async function connect(token, options) {
 const callWith = (client) => (params, options) => client.callTool(params, options);
 
 const checks = new Checks();
-for (const { label, options, era, revision } of MODES) {
+for (const { label, how, options, era, revision } of MODES) {
   await checks.check(`${label}: connects and does its job`, async () => {
     const { client, errors } = await connect(deployer, options);
     await checks.check(`${label}: negotiates ${revision}`, async () => {
@@ -61,6 +62,7 @@ for (const { label, options, era, revision } of MODES) {
     await assert.rejects(connect(forged, options),
       (error) => error instanceof UnauthorizedError || error.cause instanceof UnauthorizedError);
   });
+  checks.result(how, revision);
 }
 
 checks.finish();
