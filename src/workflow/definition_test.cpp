@@ -354,11 +354,13 @@ TEST(Params, HaveASchema) {
             R"("additionalProperties":false})");
 }
 
+Parsed parsed(const std::string& text) { return parse(std::string_view(text)); }
+
 TEST(Publication, IsReadInBothForms) {
-  const auto plain = parse("name: a\npublish: true\nsteps: [{name: s, command: x}]\n");
+  const auto plain = parsed("name: a\npublish: true\nsteps: [{name: s, command: x}]\n");
   ASSERT_TRUE(plain.definition && plain.definition->publish);
   EXPECT_TRUE(plain.definition->publish->destructive);
-  const auto whole = parse(
+  const auto whole = parsed(
       "name: a\npublish: {tool: look, title: Look, scopes: [ops], readOnly: true}\n"
       "steps: [{name: s, command: x}]\n");
   ASSERT_TRUE(whole.definition);
@@ -366,33 +368,33 @@ TEST(Publication, IsReadInBothForms) {
   EXPECT_EQ(whole.definition->publish->scopes, std::vector<std::string>{"ops"});
   EXPECT_FALSE(whole.definition->publish->destructive) << "what changes nothing destroys nothing";
   EXPECT_FALSE(
-      parse("name: a\npublish: false\nsteps: [{name: s, command: x}]\n").definition->publish);
+      parsed("name: a\npublish: false\nsteps: [{name: s, command: x}]\n").definition->publish);
   for (const char* bad : {"{tool: 'a b'}", "{tool: ''}", "{toll: x}", "yes please", "[]"}) {
-    const auto parsed =
-        parse("name: a\npublish: " + std::string(bad) + "\nsteps: [{name: s, command: x}]\n");
-    ASSERT_FALSE(parsed.definition) << bad;
-    EXPECT_TRUE(parsed.problems[0].field.starts_with("publish")) << parsed.problems[0].field;
+    const Parsed read =
+        parsed("name: a\npublish: " + std::string(bad) + "\nsteps: [{name: s, command: x}]\n");
+    ASSERT_FALSE(read.definition) << bad;
+    EXPECT_TRUE(read.problems[0].field.starts_with("publish")) << read.problems[0].field;
   }
 }
 
 TEST(Params, HaveTypesAndChoices) {
-  const auto parsed = parse(
+  const Parsed read = parsed(
       "name: a\nparams:\n  n: {type: integer, default: 3}\n  e: {enum: [x, y], required: true}\n"
       "steps: [{name: s, command: x}]\n");
-  ASSERT_TRUE(parsed.definition);
-  EXPECT_EQ(to_json(params_schema(*parsed.definition)),
+  ASSERT_TRUE(read.definition);
+  EXPECT_EQ(to_json(params_schema(*read.definition)),
             R"({"type":"object","properties":{"n":{"type":"integer","default":3},)"
             R"("e":{"type":"string","enum":["x","y"]}},"required":["e"],)"
             R"("additionalProperties":false})");
-  EXPECT_TRUE(bind_params(*parsed.definition, {{"n", 5}, {"e", "x"}}));
-  EXPECT_TRUE(bind_params(*parsed.definition, {{"n", "5"}, {"e", "x"}})) << "as a shell writes it";
-  EXPECT_FALSE(bind_params(*parsed.definition, {{"n", 5.5}, {"e", "x"}}));
-  EXPECT_FALSE(bind_params(*parsed.definition, {{"n", "many"}, {"e", "x"}}));
-  EXPECT_FALSE(bind_params(*parsed.definition, {{"e", "z"}}));
+  EXPECT_TRUE(bind_params(*read.definition, {{"n", 5}, {"e", "x"}}));
+  EXPECT_TRUE(bind_params(*read.definition, {{"n", "5"}, {"e", "x"}})) << "as a shell writes it";
+  EXPECT_FALSE(bind_params(*read.definition, {{"n", 5.5}, {"e", "x"}}));
+  EXPECT_FALSE(bind_params(*read.definition, {{"n", "many"}, {"e", "x"}}));
+  EXPECT_FALSE(bind_params(*read.definition, {{"e", "z"}}));
   for (const char* bad : {"{type: integer, default: x}", "{type: any}", "{enum: []}",
                           "{enum: [a], default: b}", "{type: integer, enum: [a]}"}) {
     EXPECT_FALSE(
-        parse("name: a\nparams: {p: " + std::string(bad) + "}\nsteps: [{name: s, command: x}]\n")
+        parsed("name: a\nparams: {p: " + std::string(bad) + "}\nsteps: [{name: s, command: x}]\n")
             .definition)
         << bad;
   }
