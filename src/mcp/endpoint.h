@@ -4,7 +4,8 @@
 //   credential → principal → message → method
 // and endpoint_calls.cpp, for what acts on something,
 //   permit → ticket → effect → outcome → answer
-// each stop being one function. What is left: lists and completion (endpoint_lists.cpp), the
+// each stop being one function. What is left: the look of answers (endpoint_answers.cpp), calls
+// that have to ask (endpoint_rounds.cpp), lists and completion (endpoint_lists.cpp), the
 // legacy era's sessions and batches (endpoint_sessions.cpp), the modern era's tasks and
 // subscriptions (endpoint_tasks.cpp), refusals (endpoint_refusals.cpp).
 #pragma once
@@ -133,25 +134,23 @@ class Endpoint final : public http::Handler {
   void read_resource(const ExchangePtr& x);
   const tools::Tool* find_tool(const ExchangePtr& x, std::string_view name) const;
   bool check_arguments(const ExchangePtr& x, const tools::Tool& tool, json::value& arguments);
-  std::optional<ProtocolError> check_header_params(const Exchange& x, const tools::Tool& tool,
-                                                   const json::object& arguments) const;
   void read_at_once(const ExchangePtr& x, const tools::Tool& tool, policy::Permit permit,
                     json::object arguments);
-  void read(const ExchangePtr& x, policy::Permit permit, json::object arguments,
-            audit::Ticket ticket, Errand::Run run);
+  using Look = std::function<void(const tools::Call&, const audit::Ticket&, tools::Done)>;
+  // `target` for the audit record, whose digest is of the arguments that the call has.
+  void read(const ExchangePtr& x, std::string target, policy::Permit permit, json::object arguments,
+            Look look);
   using Effect = std::function<void(const std::shared_ptr<const tools::Call>&,
                                     const audit::DurableTicket&, tools::Done)>;
-  void mutate(const ExchangePtr& x, const audit::Intent& intent, policy::Permit permit,
+  void mutate(const ExchangePtr& x, std::string target, policy::Permit permit,
               json::object arguments, bool always_admitted, Effect effect);
   Result<std::shared_ptr<tools::Call>> make_call(const ExchangePtr& x, policy::Permit permit,
                                                  json::object arguments) const;
-  Result<> take_answers(const Exchange& x, tools::Call& call) const;
   void pursue(const ExchangePtr& x, const ErrandPtr& errand);
   void concluded(const ExchangePtr& x, const ErrandPtr& errand, Result<tools::ToolResult> result);
-  void ask_client(const ExchangePtr& x, const ErrandPtr& errand, tools::ToolResult result);
-  Handles::Call handle_context(const Exchange& x, std::string_view digest) const;
   tools::ClientAbilities abilities(const Exchange& x) const;
 
+  // endpoint_answers.cpp: what a result looks like to the client.
   struct Rendered {
     http::Response response;
     std::string reason;
@@ -160,11 +159,18 @@ class Endpoint final : public http::Handler {
   Rendered render(const Exchange& x, const Result<tools::ToolResult>& result);
   Rendered render_error(const Exchange& x, const Error& error);
   Rendered render_protocol(const Exchange& x, const ProtocolError& error, std::string reason);
-  Rendered render_asks(const Exchange& x, const tools::ToolResult& result);
+  Rendered render_unfinished(const Exchange& x, const tools::Unfinished& unfinished);
   Rendered render_unrecorded(const Exchange& x, const Result<tools::ToolResult>& result,
                              const Error& error);
   void answer(const ExchangePtr& x, Rendered rendered);
   void answer_call(const ExchangePtr& x, const Result<tools::ToolResult>& result);
+
+  // endpoint_rounds.cpp: calls that have to ask before they can end.
+  Handles::Call handle_context(const Exchange& x, std::string_view digest) const;
+  Result<> take_answers(const Exchange& x, tools::Call& call) const;
+  Rendered render_asks(const Exchange& x, const tools::Unfinished& unfinished);
+  void ask_client(const ExchangePtr& x, const ErrandPtr& errand,
+                  const tools::Unfinished& unfinished);
 
   // endpoint_lists.cpp: methods that concern no one's data, and pages of what a caller may see.
   bool admit_handshake(const ExchangePtr& x);
@@ -202,8 +208,12 @@ class Endpoint final : public http::Handler {
   void update_task(const ExchangePtr& x);
   void cancel_task(const ExchangePtr& x);
   bool needs_tasks(const ExchangePtr& x);
-  void change_task(const ExchangePtr& x, const policy::Operation& operation,
-                   std::function<Result<>(const policy::Permit&, const audit::DurableTicket&)> act);
+  struct TaskCall {
+    policy::Permit permit;
+    std::string id;
+  };
+  // Nothing when the request was refused.
+  std::optional<TaskCall> task_call(const ExchangePtr& x, const policy::Operation& operation);
   void publish(tools::Changes::List list, const std::string& tenant);
 
   // endpoint_refusals.cpp: the side roads.
@@ -248,6 +258,7 @@ class Endpoint final : public http::Handler {
   struct ListCache {
     std::mutex mutex;
     std::unordered_map<std::string, std::shared_ptr<const std::string>> by_key;
+    std::uint64_t generation = 0;  // grows with each change of a list
   };
 
   EndpointOptions options_;

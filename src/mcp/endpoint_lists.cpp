@@ -126,8 +126,10 @@ void Endpoint::list_tools(const ExchangePtr& x) {
                   x->principal ? x->principal->facts().tenant : "",
                   x->principal ? x->principal->facts().scopes.text() : std::string("\n"));
   std::shared_ptr<const std::string> list;
+  std::uint64_t generation = 0;
   {
     const std::lock_guard lock(lists_.mutex);
+    generation = lists_.generation;
     if (const auto at = lists_.by_key.find(key); at != lists_.by_key.end()) list = at->second;
   }
   if (!list) {
@@ -143,7 +145,8 @@ void Endpoint::list_tools(const ExchangePtr& x) {
     if (next.empty() && from->empty()) {
       const std::lock_guard lock(lists_.mutex);
       if (lists_.by_key.size() >= kCachedLists) lists_.by_key.clear();
-      lists_.by_key[key] = list;
+      // What changed while the list was made may not be in it.
+      if (lists_.generation == generation) lists_.by_key[key] = list;
     }
   }
   send(x, json_response(result_answer(x->rpc_id, *list)), "done");

@@ -103,82 +103,64 @@ void Endpoint::start_listening(const ExchangePtr& x) {
   listener->open(x->detach(), to_json(honoured));
 }
 
-void Endpoint::get_task(const ExchangePtr& x) {
-  tools::Tasks* tasks = services_.catalogue.tasks();
-  const std::string id(*find_string(*x->message.params, "taskId"));
-  if (!needs_tasks(x)) return;
-  auto permit = services_.policy.decide(x->principal, tasks->get_operation());
-  if (!permit) return refuse_denied(x, tasks->get_operation(), permit.error());
-  const json::object arguments{{"taskId", id}};
-  const audit::Ticket ticket =
-      services_.journal.note(*permit, intent(*x, printable(id, 128), arguments), x->request.loop);
-  on_worker(x, [this, x, tasks, id, ticket] {
-    const auto task = tasks->get(x->principal, id);
-    audit::Outcome outcome;
-    outcome.ok = task.has_value();
-    outcome.reason = task ? "done" : std::string(to_string(task.error().code));
-    if (!task) outcome.code = task.error().code;
-    services_.journal.finish(ticket, outcome, -1);
-    if (!task) return answer(x, render_error(*x, task.error()));
-    send(x, json_response(result_answer(x->rpc_id, results_.task(*task))), "done");
-  });
+// What the three methods have in common: the task's id, and whether this caller may.
+std::optional<Endpoint::TaskCall> Endpoint::task_call(const ExchangePtr& x,
+                                                      const policy::Operation& operation) {
+  if (!needs_tasks(x)) return std::nullopt;
+  auto permit = services_.policy.decide(x->principal, operation);
+  if (!permit) {
+    refuse_denied(x, operation, permit.error());
+    return std::nullopt;
+  }
+  return TaskCall{std::move(*permit), std::string(*find_string(*x->message.params, "taskId"))};
 }
 
-// What changes a task is recorded like any other effect, and answered with nothing but that it
-// was taken.
-void Endpoint::change_task(
-    const ExchangePtr& x, const policy::Operation& operation,
-    std::function<Result<>(const policy::Permit&, const audit::DurableTicket&)> act) {
-  if (!needs_tasks(x)) return;
-  auto permit = services_.policy.decide(x->principal, operation);
-  if (!permit) return refuse_denied(x, operation, permit.error());
-  const json::object arguments{{"taskId", *find_string(*x->message.params, "taskId")}};
-  const audit::Intent what =
-      intent(*x, printable(*find_string(*x->message.params, "taskId"), 128), arguments);
-  services_.journal.begin(
-      *permit, what,
-      [this, x, permit = *permit, act = std::move(act)](Result<audit::DurableTicket> begun) {
-        if (!begun) return answer(x, render_error(*x, begun.error()));
-        const auto ticket = std::make_shared<const audit::DurableTicket>(std::move(*begun));
-        services_.workers.submit_always([this, x, permit, act, ticket] {
-          const Result<> done = act(permit, *ticket);
-          audit::Outcome outcome;
-          outcome.ok = done.has_value();
-          outcome.reason = done ? "done" : std::string(to_string(done.error().code));
-          if (!done) outcome.code = done.error().code;
-          services_.journal.finish(*ticket, outcome, [this, x, done](Result<> recorded) {
-            if (!recorded) return answer(x, render_error(*x, recorded.error()));
-            if (!done) return answer(x, render_error(*x, done.error()));
-            send(x, json_response(result_answer(x->rpc_id, results_.empty(Era::modern))), "done");
-          });
-        });
-      });
+void Endpoint::get_task(const ExchangePtr& x) {
+  tools::Tasks* tasks = services_.catalogue.tasks();
+  auto task = task_call(x, tasks->get_operation());
+  if (!task) return;
+  read(x, printable(task->id, 128), std::move(task->permit), {{"taskId", task->id}},
+       [this, tasks, id = task->id](const tools::Call& call, const audit::Ticket&,
+                                    const tools::Done& done) {
+         const auto state = tasks->get(call.permit.principal(), id);
+         if (!state) return done(fail(state.error()));
+         tools::ToolResult result;
+         result.content = results_.task(*state);
+         done(std::move(result));
+       });
 }
 
 void Endpoint::update_task(const ExchangePtr& x) {
   tools::Tasks* tasks = services_.catalogue.tasks();
-  const std::string id(*find_string(*x->message.params, "taskId"));
-  const auto given = find_object(*x->message.params, "inputResponses");
-  if (!given) return refuse_params(x, "params.inputResponses is required and must be an object");
-  auto answers = std::make_shared<const json::value>(given->value());
-  change_task(x, tasks->update_operation(),
-              [tasks, id, answers](const auto& permit, const auto& ticket) {
-                return tasks->update(permit, ticket, id, answers->get_object());
-              });
+  if (!find_object(*x->message.params, "inputResponses"))
+    return refuse_params(x, "params.inputResponses is required and must be an object");
+  auto task = task_call(x, tasks->update_operation());
+  if (!task) return;
+  mutate(x, printable(task->id, 128), std::move(task->permit), {{"taskId", task->id}}, false,
+         [tasks, id = task->id](const auto& call, const audit::DurableTicket& ticket,
+                                const tools::Done& done) {
+           const auto taken = tasks->update(call->permit, ticket, id, call->answers);
+           done(taken ? Result<tools::ToolResult>(tools::ToolResult{}) : fail(taken.error()));
+         });
 }
 
 void Endpoint::cancel_task(const ExchangePtr& x) {
   tools::Tasks* tasks = services_.catalogue.tasks();
-  const std::string id(*find_string(*x->message.params, "taskId"));
-  change_task(x, tasks->cancel_operation(), [tasks, id](const auto& permit, const auto& ticket) {
-    return tasks->cancel(permit, ticket, id);
-  });
+  auto task = task_call(x, tasks->cancel_operation());
+  if (!task) return;
+  mutate(x, printable(task->id, 128), std::move(task->permit), {{"taskId", task->id}}, true,
+         [tasks, id = task->id](const auto& call, const audit::DurableTicket& ticket,
+                                const tools::Done& done) {
+           const auto taken = tasks->cancel(call->permit, ticket, id);
+           done(taken ? Result<tools::ToolResult>(tools::ToolResult{}) : fail(taken.error()));
+         });
 }
 
 void Endpoint::publish(tools::Changes::List list, const std::string& tenant) {
   if (list == tools::Changes::List::tools) {
     const std::lock_guard lock(lists_.mutex);
     lists_.by_key.clear();
+    ++lists_.generation;
   }
   subscriptions_.publish(list, tenant);
   const std::string news =

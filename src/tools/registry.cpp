@@ -119,6 +119,19 @@ Result<std::vector<Tool::HeaderParam>> header_params(std::string_view tool,
 
 }  // namespace
 
+ToolResult ToolResult::asking(std::vector<InputRequest> asks, std::string state) {
+  ToolResult result;
+  result.unfinished =
+      std::make_shared<const Unfinished>(Unfinished{std::move(asks), std::move(state), {}});
+  return result;
+}
+
+ToolResult ToolResult::goes_on_as(std::string task) {
+  ToolResult result;
+  result.unfinished = std::make_shared<const Unfinished>(Unfinished{{}, {}, std::move(task)});
+  return result;
+}
+
 std::optional<std::string> Tool::check(const json::value& arguments) const {
   const auto violations = input_->validate(arguments);
   if (violations.empty()) return std::nullopt;

@@ -38,6 +38,16 @@ struct InputRequest {
   json::object params;
 };
 
+// What stands between a call and its end.
+struct Unfinished {
+  // What has to be known first: the handler is called again, with the answers and with `state` as
+  // it gave it.
+  std::vector<InputRequest> asks;
+  std::string state;
+  // Or: the work goes on as this task of the catalogue's. Needs ClientAbilities::tasks.
+  std::string task;
+};
+
 // What a tool answers: a JSON object for programs, a short text for people and models.
 struct ToolResult {
   std::string structured = "{}";  // JSON text of an object; empty: there is none
@@ -49,16 +59,12 @@ struct ToolResult {
   std::string reason = "done";
   bool failed = false;  // the operation was carried out and what it ran did not succeed
   // Nothing was done: the policy, asked again with what the arguments stand for, said no.
-  std::optional<policy::Denied> denied;
+  std::shared_ptr<const policy::Denied> denied = {};
+  // Null: this is the end. Apart, because hardly any result has it and all are passed on by value.
+  std::shared_ptr<const Unfinished> unfinished = {};
 
-  // Not an end: what has to be known before there can be one. The handler is called again, with
-  // the answers and with `state` as it gave it.
-  std::vector<InputRequest> asks = {};
-  std::string state = {};
-  // The work goes on as this task of the catalogue's; needs ClientAbilities::tasks.
-  std::string task = {};
-
-  bool is_final() const { return asks.empty() && state.empty() && task.empty(); }
+  static ToolResult asking(std::vector<InputRequest> asks, std::string state = {});
+  static ToolResult goes_on_as(std::string task);
 };
 
 // One call, after policy allowed it.
@@ -76,7 +82,7 @@ struct Call {
   std::function<void()> let_go = {};
   ClientAbilities client = {};
   json::object answers = {};  // to InputRequests, by key
-  std::string state = {};     // of the ToolResult that asked
+  std::string state = {};     // of the Unfinished that asked
 };
 
 using Done = std::function<void(Result<ToolResult>)>;

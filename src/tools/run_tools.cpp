@@ -161,8 +161,7 @@ bool goes_on_as_task(const Call& call) {
 }
 
 ToolResult as_task(const engine::Started& started) {
-  ToolResult result;
-  result.task = started.run_id;
+  ToolResult result = ToolResult::goes_on_as(started.run_id);
   result.run_id = started.run_id;
   result.reason = "task";
   return result;

@@ -219,8 +219,9 @@ std::string run_sentence(const store::RunRow& run, const std::vector<store::Step
 std::optional<ToolResult> refused_now(const policy::Policy& policy, const Call& call,
                                       std::string_view workflow, const json::object& arguments) {
   ToolResult result;
-  result.denied = policy.decide_again(call.permit, {workflow, &arguments, true});
-  if (!result.denied) return std::nullopt;
+  auto denied = policy.decide_again(call.permit, {workflow, &arguments, true});
+  if (!denied) return std::nullopt;
+  result.denied = std::make_shared<const policy::Denied>(std::move(*denied));
   result.reason = "insufficient_scope";
   result.failed = true;
   return result;

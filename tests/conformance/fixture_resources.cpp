@@ -132,10 +132,8 @@ Result<> add_resources_and_prompts(const Bench& bench) {
       [](const tools::Call& call) {
         const json::object* content = accepted(call, "user_context");
         if (content == nullptr) {
-          ToolResult result;
-          result.asks = {form("user_context", "What context should the prompt use?",
-                              R"("context":{"type":"string"})", R"("context")")};
-          return result;
+          return ToolResult::asking({form("user_context", "What context should the prompt use?",
+                                          R"("context":{"type":"string"})", R"("context")")});
         }
         return content_result(message(text_block(
             "Use this context: " + std::string(find_string(*content, "context").value_or("")))));

@@ -16,13 +16,6 @@ using tools::ToolResult;
 
 constexpr std::string_view kNameField = R"("name":{"type":"string"})";
 
-ToolResult asking(std::vector<InputRequest> asks, std::string state = {}) {
-  ToolResult result;
-  result.asks = std::move(asks);
-  result.state = std::move(state);
-  return result;
-}
-
 InputRequest sampling(std::string key, std::string_view prompt, int tokens) {
   return {std::move(key),
           "sampling/createMessage",
@@ -51,7 +44,7 @@ Behaviour asks_form(std::string key, std::string message, std::string properties
   return [=](const CallPtr& call, const Done& done) {
     if (const auto* answer = answer_to(*call, key))
       return done(text_result("Elicitation completed: " + told(*answer)));
-    done(asking({form(key, message, properties, required)}));
+    done(ToolResult::asking({form(key, message, properties, required)}));
   };
 }
 
@@ -80,7 +73,7 @@ Result<> add_legacy(const Bench& bench) {
           fmt::format("LLM response: {}",
                       content != nullptr ? find_string(*content, "text").value_or("") : "")));
     }
-    done(asking({sampling("sample", *find_string(call->arguments, "prompt"), 100)}));
+    done(ToolResult::asking({sampling("sample", *find_string(call->arguments, "prompt"), 100)}));
   }));
   Fixture elicit{"test_elicitation", "Asks the user."};
   elicit.input_schema =
@@ -88,10 +81,11 @@ Result<> add_legacy(const Bench& bench) {
   TRY_VOID(add_tool(bench, std::move(elicit), [](const CallPtr& call, const Done& done) {
     if (const auto* answer = answer_to(*call, "user"))
       return done(text_result("User response: " + told(*answer)));
-    done(asking({form("user", std::string(*find_string(call->arguments, "message")),
-                      R"("username":{"type":"string","description":"User's response"},)"
-                      R"("email":{"type":"string","description":"User's email address"})",
-                      R"("username","email")")}));
+    done(ToolResult::asking(
+        {form("user", std::string(*find_string(call->arguments, "message")),
+              R"("username":{"type":"string","description":"User's response"},)"
+              R"("email":{"type":"string","description":"User's email address"})",
+              R"("username","email")")}));
   }));
   TRY_VOID(add_tool(bench,
                     {"test_elicitation_sep1034_defaults", "Asks with defaults of every type."},
@@ -104,7 +98,7 @@ Result<> add_legacy(const Bench& bench) {
   return add_tool(bench, {"test_missing_capability", "Cannot do without the client's model."},
                   [](const CallPtr& call, const Done& done) {
                     if (answer_to(*call, "sample")) return done(text_result("Sampled."));
-                    done(asking({sampling("sample", "Say something", 10)}));
+                    done(ToolResult::asking({sampling("sample", "Say something", 10)}));
                   });
 }
 
@@ -112,14 +106,14 @@ void greet(const CallPtr& call, const Done& done) {
   const json::object* content = accepted(*call, "user_name");
   const auto name = content != nullptr ? find_string(*content, "name") : std::nullopt;
   if (name) return done(text_result(fmt::format("Hello, {}!", *name)));
-  done(asking({form("user_name", "What is your name?", kNameField, R"("name")")}));
+  done(ToolResult::asking({form("user_name", "What is your name?", kNameField, R"("name")")}));
 }
 
 void confirm(const CallPtr& call, const Done& done) {
   if (call->state == "asked" && accepted(*call, "confirm") != nullptr)
     return done(text_result("state-ok: the state came back as it was given."));
-  done(asking({form("confirm", "Please confirm", R"("ok":{"type":"boolean"})", R"("ok")")},
-              "asked"));
+  done(ToolResult::asking(
+      {form("confirm", "Please confirm", R"("ok":{"type":"boolean"})", R"("ok")")}, "asked"));
 }
 
 void ask_everything(const CallPtr& call, const Done& done) {
@@ -127,36 +121,37 @@ void ask_everything(const CallPtr& call, const Done& done) {
                    answer_to(*call, "greeting") != nullptr &&
                    answer_to(*call, "client_roots") != nullptr;
   if (all && call->state == "asked") return done(text_result("All three were answered."));
-  done(asking({form("user_name", "What is your name?", kNameField, R"("name")"),
-               sampling("greeting", "Generate a greeting", 50), roots("client_roots")},
-              "asked"));
+  done(ToolResult::asking({form("user_name", "What is your name?", kNameField, R"("name")"),
+                           sampling("greeting", "Generate a greeting", 50), roots("client_roots")},
+                          "asked"));
 }
 
 void two_rounds(const CallPtr& call, const Done& done) {
   if (call->state == "second" && accepted(*call, "step2") != nullptr)
     return done(text_result("Both steps were answered."));
   if (call->state == "first" && accepted(*call, "step1") != nullptr) {
-    return done(asking({form("step2", "Step 2: What is your favorite color?",
-                             R"("color":{"type":"string"})", R"("color")")},
-                       "second"));
+    return done(ToolResult::asking({form("step2", "Step 2: What is your favorite color?",
+                                         R"("color":{"type":"string"})", R"("color")")},
+                                   "second"));
   }
-  done(asking({form("step1", "Step 1: What is your name?", kNameField, R"("name")")}, "first"));
+  done(ToolResult::asking({form("step1", "Step 1: What is your name?", kNameField, R"("name")")},
+                          "first"));
 }
 
 Result<> add_modern(const Bench& bench) {
   TRY_VOID(add_tool(bench, {"test_input_required_result_elicitation", "Asks for a name."}, greet));
-  TRY_VOID(add_tool(
-      bench, {"test_input_required_result_sampling", "Asks the client's model."},
-      [](const CallPtr& call, const Done& done) {
-        if (answer_to(*call, "capital_question"))
-          return done(text_result("The model has answered."));
-        done(asking({sampling("capital_question", "What is the capital of France?", 100)}));
-      }));
+  TRY_VOID(add_tool(bench, {"test_input_required_result_sampling", "Asks the client's model."},
+                    [](const CallPtr& call, const Done& done) {
+                      if (answer_to(*call, "capital_question"))
+                        return done(text_result("The model has answered."));
+                      done(ToolResult::asking(
+                          {sampling("capital_question", "What is the capital of France?", 100)}));
+                    }));
   TRY_VOID(add_tool(bench, {"test_input_required_result_list_roots", "Asks for the roots."},
                     [](const CallPtr& call, const Done& done) {
                       if (answer_to(*call, "client_roots"))
                         return done(text_result("The roots are known."));
-                      done(asking({roots("client_roots")}));
+                      done(ToolResult::asking({roots("client_roots")}));
                     }));
   TRY_VOID(add_tool(bench, {"test_input_required_result_request_state", "Asks, with a state."},
                     confirm));
@@ -165,13 +160,13 @@ Result<> add_modern(const Bench& bench) {
   TRY_VOID(add_tool(bench, {"test_input_required_result_multiple_inputs", "Asks three things."},
                     ask_everything));
   TRY_VOID(add_tool(bench, {"test_input_required_result_multi_round", "Asks twice."}, two_rounds));
-  return add_tool(bench,
-                  {"test_input_required_result_capabilities", "Asks what the client can answer."},
-                  [](const CallPtr& call, const Done& done) {
-                    if (!call->answers.empty()) return done(text_result("Answered."));
-                    done(asking({form("user_name", "What is your name?", kNameField, ""),
+  return add_tool(
+      bench, {"test_input_required_result_capabilities", "Asks what the client can answer."},
+      [](const CallPtr& call, const Done& done) {
+        if (!call->answers.empty()) return done(text_result("Answered."));
+        done(ToolResult::asking({form("user_name", "What is your name?", kNameField, ""),
                                  sampling("greeting", "Generate a greeting", 50)}));
-                  });
+      });
 }
 
 }  // namespace

@@ -140,12 +140,6 @@ class MemoryTasks final : public tools::Tasks {
   std::map<std::string, Kept> tasks_;
 };
 
-ToolResult as_task(std::string id) {
-  ToolResult result;
-  result.task = std::move(id);
-  return result;
-}
-
 ToolResult failed_result(std::string text) {
   ToolResult result = text_result(std::move(text));
   result.failed = true;
@@ -162,7 +156,7 @@ void compute(const Bench& bench, MemoryTasks* tasks, const CallPtr& call, const 
   const std::string id = tasks->add(call->permit.principal());
   after(bench, std::chrono::seconds(seconds),
         [tasks, id, result] { tasks->complete(id, result()); });
-  done(as_task(id));
+  done(ToolResult::goes_on_as(id));
 }
 
 Fixture task_fixture(std::string name, std::string description, std::string properties = {}) {
@@ -191,7 +185,7 @@ Result<> add_computing(const Bench& bench, MemoryTasks* tasks) {
                       after(bench, milliseconds(1'000), [tasks, id] {
                         tasks->complete(id, failed_result("The job has failed."));
                       });
-                      done(as_task(id));
+                      done(ToolResult::goes_on_as(id));
                     }));
   return add_tool(bench, task_fixture("protocol_error_job", "Breaks down."),
                   [bench, tasks](const CallPtr& call, const Done& done) {
@@ -199,7 +193,7 @@ Result<> add_computing(const Bench& bench, MemoryTasks* tasks) {
                     after(bench, milliseconds(100), [tasks, id] {
                       tasks->fail_with(id, {Code::internal, "The job broke down.", {}});
                     });
-                    done(as_task(id));
+                    done(ToolResult::goes_on_as(id));
                   });
 }
 
@@ -216,7 +210,7 @@ Result<> add_asking(const Bench& bench, MemoryTasks* tasks) {
                    [tasks, id, file](const json::object&) {
                      tasks->complete(id, text_result("Deleted " + file));
                    });
-        done(as_task(id));
+        done(ToolResult::goes_on_as(id));
       }));
   TRY_VOID(add_tool(bench, task_fixture("multi_input", "Asks two things at once."),
                     [tasks](const CallPtr& call, const Done& done) {
@@ -228,24 +222,22 @@ Result<> add_asking(const Bench& bench, MemoryTasks* tasks) {
                           [tasks, id](const json::object&) {
                             tasks->complete(id, text_result("Both were answered."));
                           });
-                      done(as_task(id));
+                      done(ToolResult::goes_on_as(id));
                     }));
-  return add_tool(bench, task_fixture("test_tool_with_task", "Asks first and goes on as a task."),
-                  [bench, tasks](const CallPtr& call, const Done& done) {
-                    const json::object* content = accepted(*call, "user_name");
-                    if (content == nullptr) {
-                      ToolResult result;
-                      result.asks = {form("user_name", "What is your name?",
-                                          R"("name":{"type":"string"})", R"("name")")};
-                      return done(std::move(result));
-                    }
-                    const std::string name(find_string(*content, "name").value_or(""));
-                    const std::string id = tasks->add(call->permit.principal());
-                    after(bench, milliseconds(100), [tasks, id, name] {
-                      tasks->complete(id, text_result("Hello, " + name + "!"));
-                    });
-                    done(as_task(id));
-                  });
+  return add_tool(
+      bench, task_fixture("test_tool_with_task", "Asks first and goes on as a task."),
+      [bench, tasks](const CallPtr& call, const Done& done) {
+        const json::object* content = accepted(*call, "user_name");
+        if (content == nullptr) {
+          return done(ToolResult::asking({form("user_name", "What is your name?",
+                                               R"("name":{"type":"string"})", R"("name")")}));
+        }
+        const std::string name(find_string(*content, "name").value_or(""));
+        const std::string id = tasks->add(call->permit.principal());
+        after(bench, milliseconds(100),
+              [tasks, id, name] { tasks->complete(id, text_result("Hello, " + name + "!")); });
+        done(ToolResult::goes_on_as(id));
+      });
 }
 
 }  // namespace

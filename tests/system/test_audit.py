@@ -2,6 +2,7 @@
 import base64
 import ctypes
 import hashlib
+import hmac
 import json
 import os
 import pathlib
@@ -64,6 +65,22 @@ class Recorded(unittest.TestCase):
         self.assertNotIn("code", ran)
         ended = self.one(kind="run_finished", run_id=run["execution_id"])
         self.assertEqual((ended["digest"], ended["outcome"]), (digest(second), "failed"))
+
+    def test_an_intent_has_the_digest_of_its_own_arguments(self):
+        flow = FLOW.format("digested", "echo")
+        calls = [("validate_workflow", {"definition": flow}), ("create_workflow", {"definition": flow}),
+                 ("execute_workflow", {"name": "digested", "wait": 20}), ("execute_workflow", {"name": "digested", "wait": 21}),
+                 ("update_workflow", {"definition": flow, "expected_version": 1})]
+        key = bytes.fromhex(pathlib.Path(self.server.data, "audit", "digest.key").read_text())
+        for tool, arguments in calls:
+            with self.subTest(tool):
+                self.server.ok(self.ada, tool, **arguments)
+                text = json.dumps(arguments, sort_keys=True, separators=(",", ":"))
+                wanted = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+                until(lambda: [r for r in records(self.server, operation=tool) if r.get("args") == wanted])
+        self.server.rpc(self.ada, "prompts/get", {"name": "workflow_patterns", "arguments": {"pattern": "retry"}})
+        wanted = hmac.new(key, b'{"pattern":"retry"}', hashlib.sha256).hexdigest()
+        until(lambda: [r for r in records(self.server, operation="get_prompt") if r.get("args") == wanted])
 
     def test_says_what_a_refused_call_wanted(self):
         reader = issuer.token(self.server.audience, "rita", scope="read")

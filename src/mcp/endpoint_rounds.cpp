@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Calls that have to ask before they can end. The modern era answers with what is asked and is
+// called again (MCP 2026-07-28, "Multi round-trip requests"); the legacy one asks on the stream of
+// the call (MCP 2025-11-25, Streamable HTTP). Handlers cannot tell which.
+#include "base/canonical_json.h"
+#include "crypto/digest.h"
+#include "mcp/abilities.h"
+#include "mcp/endpoint.h"
+
+namespace kubiya::mcp {
+namespace {
+
+// How long a client may take to come back with what it was asked.
+constexpr std::chrono::minutes kStateLifetime{60};
+
+// Of the arguments as the client sent them, less the credential among them.
+std::string arguments_digest(const Message& message) {
+  const auto given = find_object(*message.params, "arguments");
+  json::value arguments = given ? given->value() : json::object{};
+  arguments.get_object().erase("api_key");
+  return std::string(crypto::view(crypto::sha256(canonical_json(arguments))));
+}
+
+}  // namespace
+
+Handles::Call Endpoint::handle_context(const Exchange& x, std::string_view digest) const {
+  const bool resource = x.message.method == "resources/read";
+  return {x.principal->owner(), x.message.method,
+          find_string(*x.message.params, resource ? "uri" : "name").value_or(""), digest};
+}
+
+// MCP 2026-07-28, "Multi round-trip requests": the second half of a call that had to ask.
+Result<> Endpoint::take_answers(const Exchange& x, tools::Call& call) const {
+  if (const auto answers = x.message.params->find("inputResponses")) {
+    if (answers->kind() != JsonView::Kind::object)
+      return fail(Code::invalid, "params.inputResponses must be an object");
+    call.answers = std::move(answers->value().get_object());
+  }
+  const auto state = x.message.params->find("requestState");
+  if (!state) return {};
+  const std::string digest = arguments_digest(x.message);
+  const auto opened =
+      state->kind() == JsonView::Kind::string
+          ? handles_.open_state(handle_context(x, digest), state->string(), services_.clock.wall())
+          : std::nullopt;
+  if (!opened) {
+    return fail(Code::invalid,
+                "params.requestState is not one that was given for this call, or too old: call "
+                "again without it");
+  }
+  call.state = *opened;
+  return {};
+}
+
+// Only what this client can answer is asked.
+Endpoint::Rendered Endpoint::render_asks(const Exchange& x, const tools::Unfinished& unfinished) {
+  const tools::ClientAbilities client = abilities(x);
+  std::vector<tools::InputRequest> asks = unfinished.asks;
+  std::erase_if(asks, [&](const auto& ask) { return !can_ask(client, ask); });
+  if (asks.empty() && !unfinished.asks.empty()) {
+    return render_protocol(x,
+                           {400,
+                            rpc::kMissingCapability,
+                            "This call has to ask something that your client does not support",
+                            {{"requiredCapabilities", needed_abilities(unfinished.asks)}}},
+                           "missing_capability");
+  }
+  std::string state;
+  if (!unfinished.state.empty()) {
+    state = handles_.state(handle_context(x, arguments_digest(x.message)), unfinished.state,
+                           services_.clock.wall() + kStateLifetime);
+  }
+  return {json_response(result_answer(x.rpc_id, results_.input_required(asks, state))),
+          "input_required"};
+}
+
+// The legacy era asks with requests on the stream of the call; their answers come as messages of
+// their own (MCP 2025-11-25, Streamable HTTP).
+void Endpoint::ask_client(const ExchangePtr& x, const ErrandPtr& errand,
+                          const tools::Unfinished& unfinished) {
+  const tools::ClientAbilities client = abilities(*x);
+  std::vector<tools::InputRequest> asks = unfinished.asks;
+  std::erase_if(asks, [&](const auto& ask) { return !can_ask(client, ask); });
+  if (asks.empty() || !x->session || !x->can_stream()) {
+    return errand->end(fail(Code::unsupported,
+                            "This call has to ask you something, and your client takes no "
+                            "questions: use one that supports elicitation"));
+  }
+  struct Round {
+    std::mutex mutex;
+    std::size_t open = 0;
+    std::optional<Error> failed;
+  };
+  auto round = std::make_shared<Round>();
+  round->open = asks.size();
+  // A second call object, as the first may still be looked at by the handler that asked.
+  auto call = std::make_shared<tools::Call>(*errand->call);
+  call->state = unfinished.state;
+  errand->call = call;
+  const Mono deadline = services_.clock.mono() + options_.answer_patience;
+  for (const auto& ask : asks) {
+    auto answered = [this, x, errand, call, round, key = ask.key](Result<json::value> answer) {
+      {
+        const std::lock_guard lock(round->mutex);
+        if (answer) {
+          call->answers[key] = std::move(*answer);
+        } else if (!round->failed) {
+          round->failed = answer.error();
+        }
+        if (--round->open != 0) return;
+      }
+      services_.workers.submit_always([this, x, errand, round] {
+        if (round->failed) return errand->end(fail(*round->failed));
+        pursue(x, errand);
+      });
+    };
+    x->notify(x->session->ask(ask.method, ask.params, deadline, std::move(answered)));
+  }
+}
+
+}  // namespace kubiya::mcp
