@@ -8,9 +8,7 @@
 #include <variant>
 
 #include "base/encoding.h"
-#include "identity/credential.h"
-#include "identity/minter.h"
-#include "identity/provider.h"
+#include "identity/judge.h"
 #include "identity/verified_cache.h"
 
 namespace kubiya::identity {
@@ -21,42 +19,10 @@ constexpr std::size_t kRefusalsMax = 1024;
 constexpr std::chrono::seconds kRefusalSeconds{5};
 constexpr std::chrono::milliseconds kSweepEvery{250};
 constexpr std::size_t kSweepSteps = 40;  // a whole pass takes ten seconds
-constexpr std::string_view kKeyIssuer = "urn:kubiya:api-key";
-constexpr TokenLimits kTokenLimits{};
-
-struct Good {
-  PrincipalPtr principal;
-  Mono deadline{};
-  Wall valid_until{};
-  const Issuer* issuer = nullptr;
-  std::uint64_t issuer_epoch = 0;
-  bool from_key_book = false;
-  std::uint64_t key_epoch = 0;
-};
 
 struct Bad {
   Refused refused;
   Mono deadline{};
-  const Issuer* issuer = nullptr;
-  std::uint64_t issuer_epoch = 0;
-};
-
-// The issuer must fetch keys before this token can be judged.
-struct NeedsKeys {
-  std::size_t issuer = 0;
-  std::uint64_t epoch = 0;
-};
-
-// The token is opaque: its issuer must be asked.
-struct NeedsAnswer {
-  std::size_t issuer = 0;
-};
-
-using Answer = std::variant<Good, Refused, NeedsKeys, NeedsAnswer>;
-
-struct Judgement {
-  Answer answer;
-  bool signature_checked = false;
   const Issuer* issuer = nullptr;
   std::uint64_t issuer_epoch = 0;
 };
@@ -96,38 +62,6 @@ tl::unexpected<Refused> refuse(Reason reason, std::string detail = {}) {
   return tl::unexpected(Refused{reason, std::move(detail), {}, {}});
 }
 
-Wall saturating_add(Wall time, std::chrono::seconds more) {
-  return time > Wall::max() - more ? Wall::max() : time + more;
-}
-
-Scopes split_scopes(std::string_view text) {
-  Scopes out;
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find(' '), text.size());
-    if (end > 0) out.add(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  return out;
-}
-
-std::string_view source_name(Source source) {
-  switch (source) {
-    case Source::argument_key:
-      return "argument";
-    case Source::shared_key:
-      return "environment";
-    case Source::token:
-    case Source::header_key:
-      break;
-  }
-  return "header";
-}
-
-// A key's own expiry ends the principal too.
-Wall key_expiry(const store::KeyRow& row) {
-  return row.expires_ms == 0 ? Wall::max() : from_unix_ms(row.expires_ms);
-}
-
 class AuthenticatorImpl final : public Authenticator {
  public:
   AuthenticatorImpl(AuthenticatorOptions options, std::vector<std::unique_ptr<Issuer>> issuers,
@@ -137,9 +71,6 @@ class AuthenticatorImpl final : public Authenticator {
     for (int i = 0; i < std::max(1, options_.loops); ++i) {
       loops_.push_back(
           std::make_unique<Loop>(options_.cache_entries, issuers_.size(), options_.cold_per_turn));
-    }
-    for (std::size_t i = 0; i < issuers_.size(); ++i) {
-      if (issuers_[i]->options().tokens == TokenKind::opaque) opaque_issuer_ = i;
     }
   }
 
@@ -194,6 +125,15 @@ class AuthenticatorImpl final : public Authenticator {
     Loop& loop = this->loop(loop_index);
     if (loop.turn_asked || loop.budget == options_.cold_per_turn) return false;
     return loop.turn_asked = true;
+  }
+
+  std::uint64_t key_epoch() const override { return keys_.epoch(); }
+
+  bool still_good(const Principal& principal) const override {
+    const Wall now = clock_.wall();
+    if (principal->expires_at <= now) return false;
+    const auto& key = principal->api_key;
+    return !key || !looks_like_our_key(key->reveal()) || keys_.check(key->reveal(), now);
   }
 
   void tick() override {
@@ -273,175 +213,9 @@ class AuthenticatorImpl final : public Authenticator {
   }
 
   Judgement judge(const Credential& credential, Loop& loop) {
-    if (credential.source != Source::token) {
-      if (!is_well_formed(credential)) return malformed();
-      return {judge_key(credential), false, nullptr, 0};
-    }
-    Judgement judgement = judge_token(credential, loop.headers);
+    Judgement judgement = judge_.judge(credential, loop.headers);
     if (judgement.signature_checked && loop.budget > 0) --loop.budget;
     return judgement;
-  }
-
-  static Judgement malformed() {
-    return {Refused{Reason::bad_authorization_header, {}, {}, {}}, false, nullptr, 0};
-  }
-
-  Judgement judge_token(const Credential& credential, HeaderMemo& headers) const {
-    Judgement out;
-    const auto token = parse_token(credential.text, kTokenLimits, &headers);
-    // What can be parsed is well formed: three parts of base64url and two dots.
-    if (!token && !is_well_formed(credential)) return malformed();
-    if (const auto issuer = to_be_asked(credential.text, token)) {
-      out.answer = NeedsAnswer{*issuer};
-      return out;
-    }
-    if (!token) {
-      const Failure why = explain(credential.text, token.error());
-      out.answer = Refused{why.reason, why.detail, {}, {}};
-      return out;
-    }
-    out.answer = judge_parsed(*token, out);
-    if (auto* refused = std::get_if<Refused>(&out.answer)) {
-      Claimed claimed = claimed_by(*token);
-      refused->claimed_issuer = std::move(claimed.issuer);
-      refused->claimed_subject = std::move(claimed.subject);
-    }
-    return out;
-  }
-
-  Answer judge_parsed(const UnverifiedToken& token, Judgement& out) const {
-    const auto failed = [](Failure failure) {
-      return Refused{failure.reason, std::move(failure.detail), {}, {}};
-    };
-    const auto index = issuer_of(token);
-    if (!index) return failed(index.error());
-    const Issuer& issuer = *issuers_[*index];
-    const TokenRules& rules = issuer.options().rules;
-    const Wall wall = clock_.wall();
-    auto facts = check_claims(token, rules, wall);
-    if (!facts) return failed(facts.error());
-
-    // The epoch is read before the keys: a change in between makes the entry stale at once.
-    out.issuer = &issuer;
-    out.issuer_epoch = issuer.epoch();
-    const auto keys = issuer.keys();
-    if (!keys) return NeedsKeys{*index, out.issuer_epoch};
-    const auto verified = verify_signature(token, rules, *keys);
-    out.signature_checked = verified || verified.error().reason == Reason::bad_signature;
-    if (!verified) {
-      if (verified.error().reason == Reason::unknown_key)
-        return NeedsKeys{*index, out.issuer_epoch};
-      return failed(verified.error());
-    }
-    return admit(std::move(*facts), rules, out, wall);
-  }
-
-  // The issuer to ask about this text, by configuration and not by the text's looks: all of an
-  // issuer whose tokens are opaque, and what is no JWT where such an issuer is among others.
-  std::optional<std::size_t> to_be_asked(std::string_view text,
-                                         const Checked<UnverifiedToken>& token) const {
-    if (!opaque_issuer_ || text.size() > kTokenLimits.token_bytes) return std::nullopt;
-    if (issuers_.size() == 1 || !token) return opaque_issuer_;
-    const auto named = issuer_of(*token);
-    return named && *named == *opaque_issuer_ ? opaque_issuer_ : std::nullopt;
-  }
-
-  Failure explain(std::string_view text, const Failure& failure) const {
-    if (failure.reason != Reason::not_three_parts) return failure;
-    for (const auto& issuer : issuers_) {
-      if (auto why = explain_opaque(text, issuer->options().rules)) return std::move(*why);
-    }
-    return failure;
-  }
-
-  // By the unverified `iss`, among the configured ones only: no token makes us fetch anything new.
-  Checked<std::size_t> issuer_of(const UnverifiedToken& token) const {
-    const auto claimed = find_string(token.claims, "iss");
-    if (!claimed) return tl::unexpected(Failure{Reason::bad_claim, "iss"});
-    for (std::size_t i = 0; i < issuers_.size(); ++i) {
-      if (accepts_issuer(issuers_[i]->options().rules, *claimed)) return i;
-    }
-    for (const auto& issuer : issuers_) {
-      std::string why = explain_stranger(*claimed, issuer->options().rules);
-      if (!why.empty()) return tl::unexpected(Failure{Reason::wrong_issuer, std::move(why)});
-    }
-    return tl::unexpected(Failure{Reason::wrong_issuer, "no configured issuer has this name"});
-  }
-
-  Answer admit(TokenFacts token, const TokenRules& rules, const Judgement& judgement,
-               Wall wall) const {
-    Good good;
-    good.issuer = judgement.issuer;
-    good.issuer_epoch = judgement.issuer_epoch;
-    good.key_epoch = keys_.epoch();
-    good.valid_until = saturating_add(token.expires_at, rules.leeway);
-
-    PrincipalFacts facts;
-    facts.scopes = options_.scope_rules.expand(token.scopes);
-    facts.expires_at = token.expires_at;
-    if (token.api_key) {
-      if (looks_like_our_key(token.api_key->reveal())) {
-        const auto row = keys_.check(token.api_key->reveal(), wall);
-        if (!row) return Refused{row.error().reason, token.api_key_source, {}, {}};
-        if (row->owner != token.subject || row->tenant != token.tenant) {
-          return Refused{Reason::key_of_another_owner, token.api_key_source, {}, {}};
-        }
-        good.from_key_book = true;
-        good.valid_until = std::min(good.valid_until, key_expiry(*row));
-        facts.expires_at = std::min(facts.expires_at, key_expiry(*row));
-        facts.scopes =
-            facts.scopes.intersect(options_.scope_rules.expand(split_scopes(row->scopes)));
-      }
-      facts.key_fingerprint = crypto::fingerprint(token.api_key->reveal());
-    }
-    facts.tenant = std::move(token.tenant);
-    facts.issuer = std::move(token.issuer);
-    facts.subject = std::move(token.subject);
-    facts.display_name = std::move(token.display_name);
-    facts.email = std::move(token.email);
-    facts.client = std::move(token.client);
-    facts.required_scopes = rules.required_scopes;
-    facts.token_scopes = std::move(token.scopes);
-    facts.kind = CredentialKind::token;
-    facts.api_key = std::move(token.api_key);
-    facts.api_key_source = std::move(token.api_key_source);
-    good.deadline = deadline(good.valid_until, wall);
-    good.principal = Minter::mint(std::move(facts));
-    return good;
-  }
-
-  Answer judge_key(const Credential& credential) const {
-    const Wall wall = clock_.wall();
-    Good good;
-    good.from_key_book = true;
-    good.key_epoch = keys_.epoch();
-    const auto row = keys_.check(credential.text, wall);
-    if (!row) return Refused{row.error().reason, row.error().detail, {}, {}};
-
-    PrincipalFacts facts;
-    facts.tenant = row->tenant;
-    facts.issuer = kKeyIssuer;
-    facts.subject = row->owner;
-    facts.display_name = row->owner;
-    facts.token_scopes = split_scopes(row->scopes);
-    facts.scopes = options_.scope_rules.expand(facts.token_scopes);
-    facts.kind = credential.source == Source::shared_key ? CredentialKind::shared_key
-                                                         : CredentialKind::api_key;
-    facts.api_key = Secret(credential.text);
-    facts.api_key_source = source_name(credential.source);
-    facts.key_fingerprint = crypto::fingerprint(credential.text);
-    facts.expires_at = key_expiry(*row);
-    good.valid_until = facts.expires_at;
-    good.deadline = deadline(good.valid_until, wall);
-    good.principal = Minter::mint(std::move(facts));
-    return good;
-  }
-
-  // min(exp, cache_seconds) on the monotonic clock, so that a stepped wall clock prolongs nothing.
-  Mono deadline(Wall valid_until, Wall wall) const {
-    const Mono latest = clock_.mono() + options_.cache_seconds;
-    if (valid_until - wall >= options_.cache_seconds) return latest;
-    return clock_.mono() + std::chrono::duration_cast<Mono::duration>(valid_until - wall);
   }
 
   void enqueue(JobPtr job, int loop_index) {
@@ -520,17 +294,7 @@ class AuthenticatorImpl final : public Authenticator {
     const auto jobs = loop.asked.extract(key.digest);
     if (!jobs) return;
     loop.waiting_count -= jobs.mapped().size();
-    const Issuer& issuer = *issuers_[index];
-    Judgement judgement;
-    judgement.issuer = &issuer;
-    judgement.issuer_epoch = issuer.epoch();
-    judgement.answer = facts ? admit(*facts, issuer.options().rules, judgement, clock_.wall())
-                             : Refused{facts.error().reason, facts.error().detail, {}, {}};
-    if (auto* good = std::get_if<Good>(&judgement.answer)) {
-      const Mono until = clock_.mono() + issuer.options().introspection.cache_time;
-      good->deadline = std::min(good->deadline, until);
-    }
-    const Verdict verdict = conclude(key, judgement, loop);
+    const Verdict verdict = conclude(key, judge_.judge_answer(index, facts), loop);
     for (const JobPtr& job : jobs.mapped()) job->done(verdict);
   }
 
@@ -573,7 +337,7 @@ class AuthenticatorImpl final : public Authenticator {
   std::vector<std::unique_ptr<Issuer>> issuers_;
   KeyBook& keys_;
   const Clock& clock_;
-  std::optional<std::size_t> opaque_issuer_;
+  const Judge judge_{options_, issuers_, keys_, clock_};
   std::vector<std::unique_ptr<Loop>> loops_;
   // Expires first: what was posted to a loop before must not find us gone.
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);

@@ -77,6 +77,12 @@ class Authenticator {
   // a now() that made needs_turn() true (it says so once a turn), and with every sweep.
   virtual void turn(int loop) = 0;
   virtual bool needs_turn(int loop) = 0;
+  // For who holds a principal longer than a request: whether its credential would still be taken.
+  // Looks at what is at hand; a token that only its issuer has withdrawn is still good here. Any
+  // thread.
+  virtual bool still_good(const Principal& principal) const = 0;
+  // Another one than before when an API key was made, changed or revoked. Any thread.
+  virtual std::uint64_t key_epoch() const = 0;
   // About once a second, any one thread.
   virtual void tick() = 0;
   virtual const std::vector<std::unique_ptr<Issuer>>& issuers() const = 0;

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "identity/judge.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "crypto/digest.h"
+#include "identity/minter.h"
+#include "identity/provider.h"
+
+namespace kubiya::identity {
+namespace {
+
+constexpr std::string_view kKeyIssuer = "urn:kubiya:api-key";
+
+Wall saturating_add(Wall time, std::chrono::seconds more) {
+  return time > Wall::max() - more ? Wall::max() : time + more;
+}
+
+Scopes split_scopes(std::string_view text) {
+  Scopes out;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(' '), text.size());
+    if (end > 0) out.add(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return out;
+}
+
+std::string_view source_name(Source source) {
+  switch (source) {
+    case Source::argument_key:
+      return "argument";
+    case Source::shared_key:
+      return "environment";
+    case Source::token:
+    case Source::header_key:
+      break;
+  }
+  return "header";
+}
+
+// A key's own expiry ends the principal too.
+Wall key_expiry(const store::KeyRow& row) {
+  return row.expires_ms == 0 ? Wall::max() : from_unix_ms(row.expires_ms);
+}
+
+Judgement malformed() {
+  return {Refused{Reason::bad_authorization_header, {}, {}, {}}, false, nullptr, 0};
+}
+
+}  // namespace
+
+Judge::Judge(const AuthenticatorOptions& options,
+             const std::vector<std::unique_ptr<Issuer>>& issuers, const KeyBook& keys,
+             const Clock& clock)
+    : options_(options), issuers_(issuers), keys_(keys), clock_(clock) {
+  for (std::size_t i = 0; i < issuers_.size(); ++i) {
+    if (issuers_[i]->options().tokens == TokenKind::opaque) opaque_issuer_ = i;
+  }
+}
+
+Judgement Judge::judge(const Credential& credential, HeaderMemo& headers) const {
+  if (credential.source == Source::token) return judge_token(credential, headers);
+  if (!is_well_formed(credential)) return malformed();
+  return {judge_key(credential), false, nullptr, 0};
+}
+
+Judgement Judge::judge_answer(std::size_t index, const Checked<TokenFacts>& facts) const {
+  const Issuer& issuer = *issuers_[index];
+  Judgement judgement;
+  judgement.issuer = &issuer;
+  judgement.issuer_epoch = issuer.epoch();
+  judgement.answer = facts ? admit(*facts, issuer.options().rules, judgement, clock_.wall())
+                           : Refused{facts.error().reason, facts.error().detail, {}, {}};
+  if (auto* good = std::get_if<Good>(&judgement.answer)) {
+    const Mono until = clock_.mono() + issuer.options().introspection.cache_time;
+    good->deadline = std::min(good->deadline, until);
+  }
+  return judgement;
+}
+
+Judgement Judge::judge_token(const Credential& credential, HeaderMemo& headers) const {
+  Judgement out;
+  const auto token = parse_token(credential.text, kTokenLimits, &headers);
+  // What can be parsed is well formed: three parts of base64url and two dots.
+  if (!token && !is_well_formed(credential)) return malformed();
+  if (const auto issuer = to_be_asked(credential.text, token)) {
+    out.answer = NeedsAnswer{*issuer};
+    return out;
+  }
+  if (!token) {
+    const Failure why = explain(credential.text, token.error());
+    out.answer = Refused{why.reason, why.detail, {}, {}};
+    return out;
+  }
+  out.answer = judge_parsed(*token, out);
+  if (auto* refused = std::get_if<Refused>(&out.answer)) {
+    Claimed claimed = claimed_by(*token);
+    refused->claimed_issuer = std::move(claimed.issuer);
+    refused->claimed_subject = std::move(claimed.subject);
+  }
+  return out;
+}
+
+Answer Judge::judge_parsed(const UnverifiedToken& token, Judgement& out) const {
+  const auto failed = [](Failure failure) {
+    return Refused{failure.reason, std::move(failure.detail), {}, {}};
+  };
+  const auto index = issuer_of(token);
+  if (!index) return failed(index.error());
+  const Issuer& issuer = *issuers_[*index];
+  const TokenRules& rules = issuer.options().rules;
+  const Wall wall = clock_.wall();
+  auto facts = check_claims(token, rules, wall);
+  if (!facts) return failed(facts.error());
+
+  // The epoch is read before the keys: a change in between makes the entry stale at once.
+  out.issuer = &issuer;
+  out.issuer_epoch = issuer.epoch();
+  const auto keys = issuer.keys();
+  if (!keys) return NeedsKeys{*index, out.issuer_epoch};
+  const auto verified = verify_signature(token, rules, *keys);
+  out.signature_checked = verified || verified.error().reason == Reason::bad_signature;
+  if (!verified) {
+    if (verified.error().reason == Reason::unknown_key) return NeedsKeys{*index, out.issuer_epoch};
+    return failed(verified.error());
+  }
+  return admit(std::move(*facts), rules, out, wall);
+}
+
+// The issuer to ask about this text, by configuration and not by the text's looks: all of an
+// issuer whose tokens are opaque, and what is no JWT where such an issuer is among others.
+std::optional<std::size_t> Judge::to_be_asked(std::string_view text,
+                                              const Checked<UnverifiedToken>& token) const {
+  if (!opaque_issuer_ || text.size() > kTokenLimits.token_bytes) return std::nullopt;
+  if (issuers_.size() == 1 || !token) return opaque_issuer_;
+  const auto named = issuer_of(*token);
+  return named && *named == *opaque_issuer_ ? opaque_issuer_ : std::nullopt;
+}
+
+Failure Judge::explain(std::string_view text, const Failure& failure) const {
+  if (failure.reason != Reason::not_three_parts) return failure;
+  for (const auto& issuer : issuers_) {
+    if (auto why = explain_opaque(text, issuer->options().rules)) return std::move(*why);
+  }
+  return failure;
+}
+
+// By the unverified `iss`, among the configured ones only: no token makes us fetch anything new.
+Checked<std::size_t> Judge::issuer_of(const UnverifiedToken& token) const {
+  const auto claimed = find_string(token.claims, "iss");
+  if (!claimed) return tl::unexpected(Failure{Reason::bad_claim, "iss"});
+  for (std::size_t i = 0; i < issuers_.size(); ++i) {
+    if (accepts_issuer(issuers_[i]->options().rules, *claimed)) return i;
+  }
+  for (const auto& issuer : issuers_) {
+    std::string why = explain_stranger(*claimed, issuer->options().rules);
+    if (!why.empty()) return tl::unexpected(Failure{Reason::wrong_issuer, std::move(why)});
+  }
+  return tl::unexpected(Failure{Reason::wrong_issuer, "no configured issuer has this name"});
+}
+
+Answer Judge::admit(TokenFacts token, const TokenRules& rules, const Judgement& judgement,
+                    Wall wall) const {
+  Good good;
+  good.issuer = judgement.issuer;
+  good.issuer_epoch = judgement.issuer_epoch;
+  good.key_epoch = keys_.epoch();
+  good.valid_until = saturating_add(token.expires_at, rules.leeway);
+
+  PrincipalFacts facts;
+  facts.scopes = options_.scope_rules.expand(token.scopes);
+  facts.expires_at = token.expires_at;
+  if (token.api_key) {
+    if (looks_like_our_key(token.api_key->reveal())) {
+      const auto row = keys_.check(token.api_key->reveal(), wall);
+      if (!row) return Refused{row.error().reason, token.api_key_source, {}, {}};
+      if (row->owner != token.subject || row->tenant != token.tenant) {
+        return Refused{Reason::key_of_another_owner, token.api_key_source, {}, {}};
+      }
+      good.from_key_book = true;
+      good.valid_until = std::min(good.valid_until, key_expiry(*row));
+      facts.expires_at = std::min(facts.expires_at, key_expiry(*row));
+      facts.scopes = facts.scopes.intersect(options_.scope_rules.expand(split_scopes(row->scopes)));
+    }
+    facts.key_fingerprint = crypto::fingerprint(token.api_key->reveal());
+  }
+  facts.tenant = std::move(token.tenant);
+  facts.issuer = std::move(token.issuer);
+  facts.subject = std::move(token.subject);
+  facts.display_name = std::move(token.display_name);
+  facts.email = std::move(token.email);
+  facts.client = std::move(token.client);
+  facts.required_scopes = rules.required_scopes;
+  facts.token_scopes = std::move(token.scopes);
+  facts.kind = CredentialKind::token;
+  facts.api_key = std::move(token.api_key);
+  facts.api_key_source = std::move(token.api_key_source);
+  good.deadline = deadline(good.valid_until, wall);
+  good.principal = Minter::mint(std::move(facts));
+  return good;
+}
+
+Answer Judge::judge_key(const Credential& credential) const {
+  const Wall wall = clock_.wall();
+  Good good;
+  good.from_key_book = true;
+  good.key_epoch = keys_.epoch();
+  const auto row = keys_.check(credential.text, wall);
+  if (!row) return Refused{row.error().reason, row.error().detail, {}, {}};
+
+  PrincipalFacts facts;
+  facts.tenant = row->tenant;
+  facts.issuer = kKeyIssuer;
+  facts.subject = row->owner;
+  facts.display_name = row->owner;
+  facts.token_scopes = split_scopes(row->scopes);
+  facts.scopes = options_.scope_rules.expand(facts.token_scopes);
+  facts.kind = credential.source == Source::shared_key ? CredentialKind::shared_key
+                                                       : CredentialKind::api_key;
+  facts.api_key = Secret(credential.text);
+  facts.api_key_source = source_name(credential.source);
+  facts.key_fingerprint = crypto::fingerprint(credential.text);
+  facts.expires_at = key_expiry(*row);
+  good.valid_until = facts.expires_at;
+  good.deadline = deadline(good.valid_until, wall);
+  good.principal = Minter::mint(std::move(facts));
+  return good;
+}
+
+// min(exp, cache_seconds) on the monotonic clock, so that a stepped wall clock prolongs nothing.
+Mono Judge::deadline(Wall valid_until, Wall wall) const {
+  const Mono latest = clock_.mono() + options_.cache_seconds;
+  if (valid_until - wall >= options_.cache_seconds) return latest;
+  return clock_.mono() + std::chrono::duration_cast<Mono::duration>(valid_until - wall);
+}
+
+}  // namespace kubiya::identity

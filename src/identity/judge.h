@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// From a credential to what can be said of it now: who it is, why not, or what must be fetched
+// first. Changes nothing and waits for nothing; the authenticator remembers, and waits. Any thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "identity/authenticator.h"
+#include "identity/credential.h"
+
+namespace kubiya::identity {
+
+inline constexpr TokenLimits kTokenLimits{};
+
+struct Good {
+  PrincipalPtr principal;
+  Mono deadline{};
+  Wall valid_until{};
+  const Issuer* issuer = nullptr;
+  std::uint64_t issuer_epoch = 0;
+  bool from_key_book = false;
+  std::uint64_t key_epoch = 0;
+};
+
+// The issuer must fetch keys before this token can be judged.
+struct NeedsKeys {
+  std::size_t issuer = 0;
+  std::uint64_t epoch = 0;
+};
+
+// The token is opaque: its issuer must be asked.
+struct NeedsAnswer {
+  std::size_t issuer = 0;
+};
+
+using Answer = std::variant<Good, Refused, NeedsKeys, NeedsAnswer>;
+
+struct Judgement {
+  Answer answer;
+  bool signature_checked = false;
+  const Issuer* issuer = nullptr;
+  std::uint64_t issuer_epoch = 0;
+};
+
+// All references outlive it.
+class Judge {
+ public:
+  Judge(const AuthenticatorOptions& options, const std::vector<std::unique_ptr<Issuer>>& issuers,
+        const KeyBook& keys, const Clock& clock);
+
+  // `headers` is of one thread at a time.
+  Judgement judge(const Credential& credential, HeaderMemo& headers) const;
+  // What an issuer that was asked said of a token.
+  Judgement judge_answer(std::size_t issuer, const Checked<TokenFacts>& facts) const;
+
+ private:
+  Judgement judge_token(const Credential& credential, HeaderMemo& headers) const;
+  Answer judge_parsed(const UnverifiedToken& token, Judgement& out) const;
+  Answer judge_key(const Credential& credential) const;
+  std::optional<std::size_t> to_be_asked(std::string_view text,
+                                         const Checked<UnverifiedToken>& token) const;
+  Failure explain(std::string_view text, const Failure& failure) const;
+  Checked<std::size_t> issuer_of(const UnverifiedToken& token) const;
+  Answer admit(TokenFacts token, const TokenRules& rules, const Judgement& judgement,
+               Wall wall) const;
+  Mono deadline(Wall valid_until, Wall wall) const;
+
+  const AuthenticatorOptions& options_;
+  const std::vector<std::unique_ptr<Issuer>>& issuers_;
+  const KeyBook& keys_;
+  const Clock& clock_;
+  std::optional<std::size_t> opaque_issuer_;
+};
+
+}  // namespace kubiya::identity
