@@ -370,6 +370,13 @@ void Sessions::tick(Mono now) {
   for (const auto& session : all) session->tick(now, clock_.wall());
 }
 
+void Sessions::end_unless(const std::function<bool(const Principal&)>& good) {
+  for (const auto& session : of({})) {
+    const PrincipalPtr principal = session->principal();
+    if (principal && !good(*principal)) close(session->id());
+  }
+}
+
 void Sessions::close_all() {
   decltype(by_id_) all;
   {

@@ -173,6 +173,8 @@ class Sessions {
   // Everybody's, or those of one tenant.
   std::vector<std::shared_ptr<Session>> of(const std::string& tenant);
   void tick(Mono now);
+  // Ends those whose principal is no longer good.
+  void end_unless(const std::function<bool(const Principal&)>& good);
   void close_all();
   std::size_t size();
 

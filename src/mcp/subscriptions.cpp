@@ -106,14 +106,12 @@ void Subscriptions::publish(tools::Changes::List list, const std::string& tenant
   for (const auto& listener : wanted) listener->notify(list_changed_method(list), {});
 }
 
-void Subscriptions::tick(Wall now) {
+void Subscriptions::keep(const std::function<bool(const Listener&)>& kept) {
   std::vector<std::shared_ptr<Listener>> ended;
   {
     const std::lock_guard lock(mutex_);
-    const auto first =
-        std::stable_partition(listeners_.begin(), listeners_.end(), [now](const auto& listener) {
-          return !listener->gone() && listener->principal()->facts().expires_at > now;
-        });
+    const auto first = std::stable_partition(listeners_.begin(), listeners_.end(),
+                                             [&](const auto& listener) { return kept(*listener); });
     for (auto at = first; at != listeners_.end(); ++at) {
       const auto mine = by_owner_.find((*at)->principal()->owner());
       if (--mine->second == 0) by_owner_.erase(mine);
@@ -122,6 +120,16 @@ void Subscriptions::tick(Wall now) {
     listeners_.erase(first, listeners_.end());
   }
   for (const auto& listener : ended) listener->end();
+}
+
+void Subscriptions::tick(Wall now) {
+  keep([now](const Listener& listener) {
+    return !listener.gone() && listener.principal()->facts().expires_at > now;
+  });
+}
+
+void Subscriptions::end_unless(const std::function<bool(const Principal&)>& good) {
+  keep([&good](const Listener& listener) { return good(*listener.principal()); });
 }
 
 void Subscriptions::close_all() {

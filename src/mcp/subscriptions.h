@@ -72,10 +72,14 @@ class Subscriptions {
   void publish(tools::Changes::List list, const std::string& tenant);
   // Forgets who is gone, ends whose credential has run out.
   void tick(Wall now);
+  // Ends those whose principal is no longer good.
+  void end_unless(const std::function<bool(const Principal&)>& good);
   void close_all();
   std::size_t size() const;
 
  private:
+  void keep(const std::function<bool(const Listener&)>& kept);
+
   const SubscriptionLimits limits_;
   mutable std::mutex mutex_;
   std::vector<std::shared_ptr<Listener>> listeners_;

@@ -460,6 +460,28 @@ class Subscriptions(unittest.TestCase):
         self.assertEqual(server.request("POST", "/mcp", json.dumps(body), head)[0], 406)
 
 
+class RevokedKeys(unittest.TestCase):
+    """What a key opened ends with the key; another's stays."""
+
+    def test_end_the_streams_and_sessions_they_opened(self):
+        own = Server()
+        self.addCleanup(own.close)
+        gone, kept = new_key(own, "gone"), new_key(own, "kept")
+        streams = {who: (listen(who, of=own, toolsListChanged=True), Session(who, of=own)) for who in (gone, kept)}
+        general = {who: session.listen() for who, (_, session) in streams.items()}
+        for stream, _ in streams.values():
+            self.assertEqual(stream.next()["method"], "notifications/subscriptions/acknowledged")
+        own.cli("key", "revoke", gone.removeprefix("kb-")[:12])
+        self.assertEqual(streams[gone][0].rest()[-1]["result"]["resultType"], "complete", "told that this is the end")
+        self.assertEqual(general[gone].rest(), [])
+        self.assertEqual(streams[gone][1].rpc("ping")[0], 401)
+        own.ok(kept, "create_workflow", definition={"name": "n", "publish": True, "steps": [{"name": "s", "command": "true"}]})
+        self.assertEqual(streams[kept][0].next()["method"], "notifications/tools/list_changed")
+        self.assertEqual(general[kept].next()["method"], "notifications/resources/list_changed")
+        for stream in (streams[kept][0], general[kept]):
+            stream.drop()
+
+
 class Tasks(unittest.TestCase):
     able = {"extensions": {TASKS: {}}}
 
