@@ -2,7 +2,7 @@
 import json
 import unittest
 
-from harness import MODERN, Issuer, Server
+from harness import ROOT, Issuer, Server
 
 META = "io.modelcontextprotocol/"
 
@@ -59,6 +59,14 @@ class Published(unittest.TestCase):
         self.assertIn(("execute_workflow", "greet", "ada"), [(r.get("operation"), r.get("target"), r.get("subject")) for r in records])
         self.server.ok(ada, "update_workflow", definition=definition("greet"))
         self.assertNotIn("greet_person", self.tools(ada), "no longer published")
+
+    def test_the_example_of_the_documentation(self):
+        text = (ROOT / "docs" / "protocol.md").read_text().split("```yaml\n")[1].split("```")[0]
+        self.server.ok(self.token(), "create_workflow", definition=text)
+        olga = self.token("olga", scope="read execute ops")
+        run = self.server.ok(olga, "welcome_person", who="bob", tone="cold", times=2)
+        logs = self.server.ok(olga, "get_execution_logs", execution_id=run["execution_id"])
+        self.assertEqual(logs["entries"][0]["text"], "cold hello, bob, 2 times\n")
 
     def test_needs_its_own_scopes_too(self):
         ada = self.token()
