@@ -236,36 +236,12 @@ std::uint32_t crc32(std::string_view bytes) {
   return crc ^ 0xFFFFFFFFu;
 }
 
-bool iequals(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  const auto eight_alike = [&](std::size_t at) {
-    return lower_case(eight_bytes(a.data() + at)) == lower_case(eight_bytes(b.data() + at));
-  };
-  if (a.size() >= 8) {
-    for (std::size_t at = 0; at + 8 < a.size(); at += 8) {
-      if (!eight_alike(at)) return false;
-    }
-    return eight_alike(a.size() - 8);
-  }
-  const auto fold = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    if (fold(a[i]) != fold(b[i])) return false;
-  }
-  return true;
-}
-
 std::string lower(std::string_view text) {
   std::string out(text);
   for (char& c : out) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
   }
   return out;
-}
-
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
 }
 
 }  // namespace kubiya
