@@ -1,15 +1,16 @@
-# module(NAME [SMALL] [DEPENDS module…] [LINKS target…] [TEST_DEPENDS module…])
+# module(NAME [SMALL [FAST source…]] [DEPENDS module…] [LINKS target…] [TEST_DEPENDS module…])
 #
 # Declares the folder src/NAME as one static library; x_test.cpp beside x.cpp is
 # its test. The module sees only itself and what it DEPENDS on: each module
 # publishes a private include root that holds just its own folder, so an
 # undeclared include does not compile. The tests of a module form one binary that
 # links that module only (and TEST_DEPENDS). SMALL: what waits for disks and processes, or runs once,
-# is released small rather than fast, since its pages stay resident beside the hot path's.
+# is released small rather than fast, since its pages stay resident beside the hot path's; FAST
+# names what every request passes through all the same.
 set(KUBIYA_ROOTS ${CMAKE_BINARY_DIR}/roots)
 
 function(module NAME)
-  cmake_parse_arguments(M "SMALL" "" "DEPENDS;LINKS;TEST_DEPENDS" ${ARGN})
+  cmake_parse_arguments(M "SMALL" "" "FAST;DEPENDS;LINKS;TEST_DEPENDS" ${ARGN})
   set(dir ${CMAKE_CURRENT_SOURCE_DIR}/${NAME})
   file(MAKE_DIRECTORY ${KUBIYA_ROOTS}/${NAME})
   file(CREATE_LINK ${dir} ${KUBIYA_ROOTS}/${NAME}/${NAME} SYMBOLIC)
@@ -25,6 +26,12 @@ function(module NAME)
     target_link_libraries(kubiya_${NAME} PRIVATE kubiya_options)
     if(M_SMALL AND CMAKE_BUILD_TYPE STREQUAL "Release")
       target_compile_options(kubiya_${NAME} PRIVATE -Os)
+      foreach(name ${M_FAST})
+        if(NOT EXISTS ${dir}/${name}.cpp)
+          message(FATAL_ERROR "module(${NAME}): FAST ${name}: there is no ${dir}/${name}.cpp")
+        endif()
+        set_source_files_properties(${dir}/${name}.cpp PROPERTIES COMPILE_OPTIONS -O3)
+      endforeach()
     endif()
   else()
     add_library(kubiya_${NAME} INTERFACE)
