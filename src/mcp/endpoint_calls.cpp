@@ -155,7 +155,8 @@ bool Endpoint::check_arguments(const ExchangePtr& x, const tools::Tool& tool,
       return false;
     }
   }
-  if (const auto wrong = tool.check(arguments)) {
+  const bool may_ask = tool.spec().asks_for_missing && abilities(*x).elicit_form;
+  if (const auto wrong = tool.check(arguments, may_ask)) {
     refuse_arguments(x, "invalid_arguments", *wrong);
     return false;
   }
@@ -259,7 +260,8 @@ tools::ClientAbilities Endpoint::abilities(const Exchange& x) const {
     return x.message.capabilities ? abilities_of(*x.message.capabilities)
                                   : tools::ClientAbilities{};
   }
-  return x.session ? x.session->client() : tools::ClientAbilities{};
+  // The legacy era asks on the stream of the call, and its answer comes by the session.
+  return x.session && x.can_stream() ? x.session->client() : tools::ClientAbilities{};
 }
 
 Result<std::shared_ptr<tools::Call>> Endpoint::make_call(const ExchangePtr& x,

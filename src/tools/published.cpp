@@ -82,6 +82,7 @@ Result<std::shared_ptr<const Tool>> Published::make(const workflow::Definition& 
   spec.target = definition.name;
   spec.wraps_params = true;
   spec.decides_again = true;
+  spec.asks_for_missing = true;
   return Registry::make(
       std::move(spec),
       Tool::MutateHandler(

@@ -132,8 +132,9 @@ ToolResult ToolResult::goes_on_as(std::string task) {
   return result;
 }
 
-std::optional<std::string> Tool::check(const json::value& arguments) const {
-  const auto violations = input_->validate(arguments);
+std::optional<std::string> Tool::check(const json::value& arguments, bool may_ask) const {
+  const schema::Schema& input = may_ask && partial_input_ ? *partial_input_ : *input_;
+  const auto violations = input.validate(arguments);
   if (violations.empty()) return std::nullopt;
   std::string text;
   for (const auto& violation : violations) {
@@ -165,6 +166,12 @@ Result<std::unique_ptr<Tool>> Registry::compile(ToolSpec spec) {
   json::value input, output;
   auto tool = std::make_unique<Tool>();
   tool->input_ = TRY(tools::compile(name, "input", spec.input_schema, input));
+  if (spec.asks_for_missing) {
+    json::object partial = input.get_object();
+    partial.erase("required");
+    json::value whole;
+    tool->partial_input_ = TRY(tools::compile(name, "input", to_json(partial), whole));
+  }
   if (!spec.output_schema.empty()) {
     TRY(tools::compile(name, "output", spec.output_schema, output));
   }

@@ -119,6 +119,8 @@ struct ToolSpec {
   bool always_admitted = false;  // ends work under way, so it never waits for a place
   // The handler asks the policy again once it knows the workflow and the values of its params.
   bool decides_again = false;
+  // The handler asks the caller for required arguments that are missing, when the client can.
+  bool asks_for_missing = false;
 };
 
 class Tool {
@@ -140,8 +142,9 @@ class Tool {
     std::vector<std::string> path;  // members from the arguments down
   };
   const std::vector<HeaderParam>& header_params() const { return header_params_; }
-  // Nothing when the arguments fit; otherwise a sentence that names every wrong field.
-  std::optional<std::string> check(const json::value& arguments) const;
+  // Nothing when the arguments fit; otherwise a sentence that names every wrong field. With
+  // `may_ask` a tool that asks for missing arguments lets them be missing.
+  std::optional<std::string> check(const json::value& arguments, bool may_ask = false) const;
 
   void read(const Call& call, const audit::Ticket& ticket, Done done) const;
   void mutate(std::shared_ptr<const Call> call, const audit::DurableTicket& ticket,
@@ -152,6 +155,7 @@ class Tool {
   ToolSpec spec_;
   std::string listing_;
   std::optional<schema::Schema> input_;
+  std::optional<schema::Schema> partial_input_;  // without the root's `required`
   std::vector<HeaderParam> header_params_;
   ReadHandler read_;
   MutateHandler mutate_;

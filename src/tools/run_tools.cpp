@@ -6,6 +6,7 @@
 #include "base/canonical_json.h"
 #include "base/encoding.h"
 #include "crypto/digest.h"
+#include "tools/asking.h"
 #include "tools/families.h"
 #include "tools/follow.h"
 #include "tools/view.h"
@@ -107,8 +108,9 @@ Result<std::optional<std::string>> idempotency_key(const Call& call) {
   return key;
 }
 
-// Fills in what runs, with which values.
-Result<> prepare(const Call& call, const Services& services, engine::StartRun& start) {
+// Fills in what runs, with which values. A result is the answer to a call that cannot run as it is.
+Result<std::optional<ToolResult>> prepare(const Call& call, const Services& services,
+                                          engine::StartRun& start) {
   const auto name = *find_string(call.arguments, "name");
   auto row = services.workflows.get(call.permit.principal()->facts().tenant, name);
   if (!row && row.error().code == Code::not_found) {
@@ -122,13 +124,14 @@ Result<> prepare(const Call& call, const Services& services, engine::StartRun& s
     return fail(Code::invalid, fmt::format("Workflow {} can no longer be run: {}", name,
                                            workflow::describe(parsed.problems)));
   }
-  const json::object* params = find_object(call.arguments, "params");
-  auto bound =
-      TRY(workflow::bind_params(*parsed.definition, params != nullptr ? *params : json::object{}));
+  const json::object* given = find_object(call.arguments, "params");
+  json::object params = given != nullptr ? *given : json::object{};
+  if (auto instead = TRY(complete_params(call, *parsed.definition, row->digest, params)))
+    return instead;
+  start.params = TRY(workflow::bind_params(*parsed.definition, params));
   start.workflow = std::move(*row);
   start.definition = std::move(*parsed.definition);
-  start.params = std::move(bound);
-  return {};
+  return std::nullopt;
 }
 
 // Of what the caller wrote, so that a repeated call is the same whatever became of the workflow.
@@ -345,9 +348,9 @@ void execute_workflow(const Services& services, const std::shared_ptr<const Call
   auto earlier = started_before(*call, services, start);
   if (!earlier) return done(fail(earlier.error()));
   if (*earlier) return follow(**earlier);
-  if (const auto prepared = prepare(*call, services, start); !prepared) {
-    return done(fail(prepared.error()));
-  }
+  auto instead = prepare(*call, services, start);
+  if (!instead) return done(fail(instead.error()));
+  if (*instead) return done(std::move(**instead));
   if (auto refused = refused_now(services.policy, *call, start.workflow.name,
                                  with_params(call->arguments, start.params))) {
     return done(std::move(*refused));

@@ -10,6 +10,7 @@
 
 #include "base/encoding.h"
 #include "workflow/expand.h"
+#include "workflow/form.h"
 #include "workflow/names.h"
 
 namespace kubiya::workflow {
@@ -212,12 +213,9 @@ bool is_missing(const Param& param, const json::object& given) {
   return param.required && !param.default_value && !given.contains(param.name);
 }
 
-Result<void> check_names(const Definition& definition, const json::object& given) {
-  std::vector<std::string> known, unknown, missing;
-  for (const Param& param : definition.params) {
-    known.push_back(param.name);
-    if (is_missing(param, given)) missing.push_back(param.name);
-  }
+Result<void> check_known(const Definition& definition, const json::object& given) {
+  std::vector<std::string> known, unknown;
+  for (const Param& param : definition.params) known.push_back(param.name);
   for (const auto& member : given) {
     if (std::find(known.begin(), known.end(), member.key()) == known.end()) {
       unknown.push_back(printable(member.key()));
@@ -234,10 +232,17 @@ Result<void> check_names(const Definition& definition, const json::object& given
     return fail(Code::invalid,
                 fmt::format("Unknown params: {}. {}.", fmt::join(unknown, ", "), takes));
   }
-  if (!missing.empty()) {
-    return fail(Code::invalid, fmt::format("Missing params: {}.", fmt::join(missing, ", ")));
-  }
   return {};
+}
+
+Result<void> check_names(const Definition& definition, const json::object& given) {
+  TRY_VOID(check_known(definition, given));
+  std::vector<std::string> missing;
+  for (const Param& param : definition.params) {
+    if (is_missing(param, given)) missing.push_back(param.name);
+  }
+  if (missing.empty()) return {};
+  return fail(Code::invalid, fmt::format("Missing params: {}.", fmt::join(missing, ", ")));
 }
 
 Result<std::string> given_text(const Param& param, const json::value& value) {
@@ -287,6 +292,37 @@ Result<Pairs> bind_params(const Definition& definition, const json::object& give
     }
   }
   return bound;
+}
+
+Result<std::vector<Param>> missing_params(const Definition& definition, const json::object& given) {
+  TRY_VOID(check_known(definition, given));
+  std::vector<Param> missing;
+  for (const Param& param : definition.params) {
+    if (const json::value* value = find(given, param.name)) {
+      TRY(given_text(param, *value));
+    } else if (is_missing(param, given)) {
+      missing.push_back(param);
+    }
+  }
+  return missing;
+}
+
+// A form knows choices of texts only; bind_params() reads the text of a number as well.
+json::object form_schema(const std::vector<Param>& params) {
+  json::object properties;
+  json::array required;
+  for (const Param& param : params) {
+    ASSERT(!param.secret, "secrets do not go through the client");
+    json::object field{
+        {"type", param.type.empty() || !param.choices.empty() ? "string" : param.type}};
+    if (!param.description.empty()) field["description"] = param.description;
+    if (!param.choices.empty())
+      field["enum"] = json::array(param.choices.begin(), param.choices.end());
+    properties[param.name] = std::move(field);
+    required.emplace_back(param.name);
+  }
+  return {
+      {"type", "object"}, {"properties", std::move(properties)}, {"required", std::move(required)}};
 }
 
 }  // namespace kubiya::workflow

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Asking the person behind a call for what it lacks, with a form that their client shows (MCP,
+// "Elicitation"). Secrets are never asked for: what is put in a form passes the client, and with
+// it, perhaps, a model. Pure.
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "base/json.h"
+#include "base/result.h"
+#include "tools/registry.h"
+#include "workflow/definition.h"
+
+namespace kubiya::tools {
+
+// What became of a question.
+struct FormAnswer {
+  enum class Kind { none, accepted, declined, cancelled };
+  Kind kind = Kind::none;
+  const json::object* content = nullptr;  // of an accepted one; points into the call
+};
+// Code::invalid for an answer that is no ElicitResult.
+Result<FormAnswer> form_answer(const json::object& answers, std::string_view key);
+
+// Completes `params` from the answer to the question that this call asked before. A result is what
+// the call has to be answered with instead of being carried out: the question, or that the person
+// does not want to answer it. `digest` is of the definition: what was asked about another version
+// of the workflow is asked again.
+Result<std::optional<ToolResult>> complete_params(const Call& call,
+                                                  const workflow::Definition& definition,
+                                                  std::string_view digest, json::object& params);
+
+}  // namespace kubiya::tools
