@@ -182,6 +182,7 @@ void append_line(std::string& out, Level level, std::string_view message,
   out += "\",\"message\":";
   append_text(out, message);
   for (const LogField& field : fields) {
+    if (field.name.empty()) continue;
     out += ',';
     append_json_string(out, field.name);
     out += ':';

@@ -48,7 +48,8 @@ inline void error(std::string_view m, std::initializer_list<LogField> f = {}) {
   write(Level::error, m, f);
 }
 
-// Appends one line, newline included, to `out` without writing it.
+// Appends one line, newline included, to `out` without writing it. A field without a name is left
+// out.
 void append_line(std::string& out, Level level, std::string_view message,
                  std::initializer_list<LogField> fields);
 // Hands over gathered lines, newlines included, and clears them. Any thread.

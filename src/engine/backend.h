@@ -13,6 +13,7 @@
 
 #include "audit/journal.h"
 #include "base/result.h"
+#include "base/trace_context.h"
 #include "policy/policy.h"
 #include "store/records.h"
 #include "workflow/definition.h"
@@ -25,6 +26,7 @@ struct StartRun {
   workflow::Pairs params;           // bound
   std::optional<std::string> idempotency_key;
   std::string idempotency_digest;  // of the call, to refuse another under the same key
+  std::shared_ptr<const TraceContext> trace = {};  // the run belongs to; null: none
 };
 
 struct Started {

@@ -88,6 +88,7 @@ class EmbeddedEngine final : public Embedded, public RunHost {
     facts.mark = mark_;
     facts.directory = options.work_directory + "/" + facts.run_id;
     facts.principal = permit.principal();
+    facts.trace = request.trace;
     auto row = run_row(facts, request, ticket.request_id(), unix_ms(clock.wall()));
     auto run = std::make_shared<Run>(*this, std::move(request), std::move(facts), std::move(row));
     loop->post([this, run, done = std::move(done)] { admit(run, done); });

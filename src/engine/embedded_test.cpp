@@ -35,6 +35,36 @@ steps:
   EXPECT_EQ(journal.ends()[0].digest, "digest");
 }
 
+TEST_F(EngineTest, StepsAreToldOfTheTraceAndTheRunRemembersIt) {
+  const std::string parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  StartRun request = start_of(R"(
+env: {OWN: "${TRACESTATE}!"}
+steps:
+  - name: told
+    command: echo "$TRACEPARENT $TRACESTATE $BAGGAGE $OWN"
+  - name: own
+    env: {TRACEPARENT: mine}
+    command: echo "$TRACEPARENT"
+)");
+  request.trace = std::make_shared<const TraceContext>(TraceContext{parent, "a=b", "user=ada"});
+  const auto done = ended(start(std::move(request))->run_id);
+  EXPECT_EQ(done.text("stdout", "told"), parent + " a=b user=ada a=b!\n");
+  EXPECT_EQ(done.text("stdout", "own"), "mine\n") << "a workflow may have a trace of its own";
+  EXPECT_EQ(done.run.traceparent, parent);
+  EXPECT_EQ(done.run.tracestate, "a=b");
+}
+
+TEST_F(EngineTest, WithoutATraceThereIsNone) {
+  const auto done = run(R"(
+steps:
+  - name: a
+    command: env
+)");
+  EXPECT_EQ(done.text("stdout").find("TRACE"), std::string::npos);
+  EXPECT_EQ(done.text("stdout").find("BAGGAGE"), std::string::npos);
+  EXPECT_EQ(done.run.traceparent, "");
+}
+
 TEST_F(EngineTest, FailsTheRunWhenAStepFailsAndCancelsWhatDependsOnIt) {
   const auto done = run(R"(
 steps:

@@ -109,6 +109,7 @@ Result<Variables> Variables::make(const RunFacts& run, const workflow::Definitio
   to.set("HOME", run.directory);
   to.set("TMPDIR", run.directory);
   to.set("LANG", "C.UTF-8");
+  if (run.trace) to.set_trace(*run.trace);
   to.set_own(run, step.name);
   for (const auto& [name, value] : params) to.set(name, value);  // env entries may refer to them
   TRY_VOID(to.set_expanded(definition.env));
@@ -156,6 +157,14 @@ void Variables::set_positional(const workflow::Definition& definition,
     if (given) break;
     positional_.pop_back();
   }
+}
+
+// As OpenTelemetry reads a context from the environment ("Environment Variables as Context
+// Propagation Carriers").
+void Variables::set_trace(const TraceContext& trace) {
+  if (!trace.parent.empty()) set("TRACEPARENT", trace.parent);
+  if (!trace.state.empty()) set("TRACESTATE", trace.state);
+  if (!trace.baggage.empty()) set("BAGGAGE", trace.baggage);
 }
 
 void Variables::set_own(const RunFacts& run, const std::string& step) {

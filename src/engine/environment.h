@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/principal.h"
+#include "base/trace_context.h"
 #include "engine/launcher.h"
 #include "workflow/definition.h"
 #include "workflow/expand.h"
@@ -27,11 +28,13 @@ struct RunFacts {
   std::string mark;       // KUBIYA_INSTALLATION of its processes
   std::string directory;  // the run's private one
   PrincipalPtr principal;
+  std::shared_ptr<const TraceContext> trace;  // null: none
 };
 
 // The variables of one step, in the order of Dagu v1.17: a value given for this run wins over
-// the step's env, that over a param's default, that over the workflow's env. The server's own
-// variables (KUBIYA_*, DAG_*) cannot be replaced by any of them.
+// the step's env, that over a param's default, that over the workflow's env, that over
+// the caller's trace. The server's own variables (KUBIYA_*, DAG_*) cannot be replaced by any of
+// them.
 class Variables {
  public:
   // Code::too_large names the entry of `env` that is too long with its references filled in, or
@@ -51,6 +54,7 @@ class Variables {
   void set(const std::string& name, std::string value);
   Result<> set_expanded(const workflow::Pairs& entries);
   Result<> check_size() const;
+  void set_trace(const TraceContext& trace);
   void set_own(const RunFacts& run, const std::string& step);
   void set_positional(const workflow::Definition& definition, const workflow::Pairs& params);
   workflow::Pairs variables_;

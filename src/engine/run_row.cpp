@@ -74,6 +74,11 @@ store::RunRow run_row(const RunFacts& facts, const StartRun& request, const std:
   row.idempotency_key = request.idempotency_key;
   if (request.idempotency_key) row.idempotency_digest = request.idempotency_digest;
   row.created_ms = now_ms;
+  // Baggage is for the steps: it may tell of people what nobody needs to keep.
+  if (request.trace) {
+    row.traceparent = request.trace->parent;
+    row.tracestate = request.trace->state;
+  }
   return row;
 }
 

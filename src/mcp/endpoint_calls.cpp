@@ -272,6 +272,8 @@ Result<std::shared_ptr<tools::Call>> Endpoint::make_call(const ExchangePtr& x,
   if (const auto key = x->headers.idempotency_key.value; !key.empty())
     call->idempotency_key = std::string(key);
   call->client = abilities(*x);
+  if (auto trace = trace_of(x->message); !trace.empty())
+    call->trace = std::make_shared<const TraceContext>(std::move(trace));
   if (x->session) {
     x->session->began(x->rpc_id, [weak = std::weak_ptr<Exchange>(x)] {
       if (const auto alive = weak.lock()) alive->abandon();

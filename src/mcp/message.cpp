@@ -48,6 +48,12 @@ tl::expected<void, ProtocolError> take_progress_token(JsonView meta, Message& me
   return {};
 }
 
+// Nobody's call fails for the sake of a trace.
+void take_traceparent(JsonView meta, Message& message) {
+  const auto parent = find_string(meta, "traceparent");
+  if (parent && is_traceparent(*parent)) message.traceparent = *parent;
+}
+
 tl::expected<void, ProtocolError> take_log_level(JsonView meta, Message& message) {
   const auto level = meta.find(kLogLevelKey);
   if (!level) return {};
@@ -121,6 +127,7 @@ tl::expected<Message, ProtocolError> modern(Message message, const MirroredHeade
   }
   if (auto ok = take_progress_token(meta, message); !ok) return Failure(ok.error());
   if (auto ok = take_log_level(meta, message); !ok) return Failure(ok.error());
+  take_traceparent(meta, message);
   if (headers.carried) {
     if (auto ok = mirror(headers.version, "MCP-Protocol-Version", *version); !ok)
       return Failure(ok.error());
@@ -151,6 +158,7 @@ tl::expected<Message, ProtocolError> legacy(Message message, const MirroredHeade
   }
   if (const auto meta = meta_of(message.params)) {
     if (auto ok = take_progress_token(*meta, message); !ok) return Failure(ok.error());
+    take_traceparent(*meta, message);
   }
   return message;
 }
@@ -193,6 +201,13 @@ std::optional<int> log_level_rank(std::string_view word) {
   const auto at = std::find(kLevels.begin(), kLevels.end(), word);
   if (at == kLevels.end()) return std::nullopt;
   return static_cast<int>(at - kLevels.begin());
+}
+
+TraceContext trace_of(const Message& message) {
+  const auto meta = meta_of(message.params);
+  if (!meta) return {};
+  return read_trace_context(message.traceparent, find_string(*meta, "tracestate").value_or(""),
+                            find_string(*meta, "baggage").value_or(""));
 }
 
 std::optional<std::string> decode_header_text(std::string_view value) {

@@ -13,6 +13,7 @@
 
 #include "base/json.h"
 #include "base/json_text.h"
+#include "base/trace_context.h"
 
 namespace kubiya::mcp {
 
@@ -67,6 +68,7 @@ struct Message {
   std::string_view method;   // empty for a response
   std::optional<JsonView> params;
   std::string_view progress_token;  // empty when absent
+  std::string_view traceparent;     // likewise, and when it is malformed
   // Of the modern era: what the client can do, and the level of log messages it wants.
   std::optional<JsonView> capabilities;
   std::string_view log_level;
@@ -84,6 +86,8 @@ struct Decoded {
 // `session_version` is what `initialize` settled, empty outside a session.
 Decoded decode(JsonView body, const MirroredHeaders& headers,
                std::string_view session_version = {});
+// Of a request: the trace it belongs to, as its `_meta` tells.
+TraceContext trace_of(const Message& message);
 // Whether an array of messages may stand where one message does.
 bool allows_batch(const MirroredHeaders& headers, std::string_view session_version);
 

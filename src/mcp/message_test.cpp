@@ -238,6 +238,38 @@ TEST(MessageId, IsKnownEvenWhenTheRestIsRefused) {
   EXPECT_EQ(decoded.id, "\"abc\"");
 }
 
+TEST(Trace, IsTakenFromEitherEraAndNeverInTheWay) {
+  constexpr std::string_view kParent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  const auto trace = [](const std::string& meta, bool modern_era) {
+    const std::string era = modern_era
+                                ? R"("io.modelcontextprotocol/protocolVersion":"2026-07-28",)"
+                                  R"("io.modelcontextprotocol/clientCapabilities":{},)"
+                                : "";
+    const std::string text =
+        R"({"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"whoami","_meta":{)" +
+        era + meta + "}}}";
+    JsonText body;
+    EXPECT_TRUE(body.read(text));
+    MirroredHeaders headers;
+    headers.carried = false;
+    const Decoded decoded = decode(body.root(), headers);
+    EXPECT_TRUE(decoded.message) << text;
+    return decoded.message ? trace_of(*decoded.message) : TraceContext{};
+  };
+  for (const bool modern_era : {true, false}) {
+    const std::string parent = R"("traceparent":")" + std::string(kParent) + '"';
+    const auto whole = trace(parent + R"(,"tracestate":"a=b","baggage":"c=d")", modern_era);
+    EXPECT_EQ(whole.parent, kParent);
+    EXPECT_EQ(whole.state, "a=b");
+    EXPECT_EQ(whole.baggage, "c=d");
+    for (const char* bad :
+         {R"("traceparent":7,"tracestate":[])", R"("traceparent":"x","tracestate":"a=b")",
+          R"("traceparent":{},"baggage":"\n")", R"("tracestate":"a=b")"}) {
+      EXPECT_TRUE(trace(bad, modern_era).empty()) << bad;
+    }
+  }
+}
+
 TEST(ContentType, AcceptsJsonOnly) {
   for (const char* good : {"application/json", "Application/JSON; charset=utf-8",
                            "application/json;charset=\"UTF-8\""}) {

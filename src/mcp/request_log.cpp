@@ -65,6 +65,7 @@ void RequestLog::line(const Exchange& x, int status, std::string_view reason, Mo
       std::chrono::duration_cast<std::chrono::microseconds>(now - x.request.received).count();
   const std::string path = printable(x.request.path, 128);
   const std::string method = printable(x.message.method, 64);
+  const std::string_view trace = x.message.traceparent;
   std::string own;
   std::string& text = gathered(own);
   log::append_line(
@@ -80,7 +81,9 @@ void RequestLog::line(const Exchange& x, int status, std::string_view reason, Mo
        {"tool", x.tool},
        {"tenant", who ? std::string_view(who->tenant) : std::string_view("-")},
        {"subject", who ? std::string_view(who->subject) : std::string_view("-")},
-       {"duration_us", micros}});
+       {"duration_us", micros},
+       {trace.empty() ? "" : "trace_id", trace.empty() ? trace : trace_id(trace)},
+       {trace.empty() ? "" : "parent_id", trace.empty() ? trace : parent_id(trace)}});
   hand_over(text);
 }
 

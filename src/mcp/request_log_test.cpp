@@ -74,6 +74,25 @@ TEST(RequestLog, SaysWhoSentBytesThatAreNoRequest) {
   EXPECT_NE(text.find(R"("peer":"192.0.2.8","status":400,"reason":"twin_header"})"), text.npos);
 }
 
+TEST(RequestLog, NamesTheTraceThatTheCallBelongsTo) {
+  RequestLog log(RequestLogging::all, 1, 10);
+  const http::Request asked = request();
+  const std::string text = written([&] {
+    Exchange x(asked, http::Responder(), "id");
+    log.line(x, 200, "done", kStart);
+    x.message.traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    log.line(x, 200, "done", kStart);
+    log.flush(0, kStart);
+  });
+  EXPECT_EQ(count(text, "\n"), 2u);
+  EXPECT_EQ(count(text, "trace_id"), 1u) << text;
+  EXPECT_EQ(
+      count(text,
+            R"(,"trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","parent_id":"00f067aa0ba902b7"})"),
+      1u)
+      << text;
+}
+
 TEST(RequestLog, SaysNothingWhereNothingIsWanted) {
   RequestLog log(RequestLogging::none, 1, 0);
   const std::string text = written([&] {

@@ -47,7 +47,8 @@ struct RunRow {
   std::int64_t created_ms = 0;
   std::int64_t started_ms = 0;
   std::int64_t finished_ms = 0;
-  std::string outputs;  // JSON object of output variables, set at the end
+  std::string outputs;                  // JSON object of output variables, set at the end
+  std::string traceparent, tracestate;  // W3C Trace Context of the call; empty: none
 };
 
 struct StepRow {

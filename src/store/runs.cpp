@@ -20,7 +20,7 @@ constexpr std::size_t kSmallestPage = 1024;
 constexpr std::string_view kRunColumns =
     "id, tenant, owner, issuer, subject, display_name, client, key_fingerprint, workflow, digest,"
     " {}, status, reason, request_id, idempotency_key, idempotency_digest, created_ms,"
-    " started_ms, finished_ms, {}";
+    " started_ms, finished_ms, {}, traceparent, tracestate";
 
 RunRow read_run(const Statement& row) {
   RunRow run;
@@ -44,12 +44,14 @@ RunRow read_run(const Statement& row) {
   run.started_ms = row.integer(17);
   run.finished_ms = row.integer(18);
   run.outputs = row.text(19);
+  run.traceparent = row.text(20);
+  run.tracestate = row.text(21);
   return run;
 }
 
 RunRow read_whole_run(const Statement& row) {
   RunRow run = read_run(row);
-  run.definition = row.text(20);
+  run.definition = row.text(22);
   return run;
 }
 
@@ -104,15 +106,17 @@ Result<std::optional<std::string>> find_same_call(Connection& connection, std::s
 }
 
 Result<> insert_run(Connection& connection, const RunRow& run) {
-  TRY(change(connection,
-             "INSERT INTO runs (id, tenant, owner, issuer, subject, display_name, client,"
-             " key_fingerprint, workflow, digest, params, status, reason, request_id,"
-             " idempotency_key, idempotency_digest, created_ms, started_ms, finished_ms, outputs,"
-             " definition) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'queued', ?12,"
-             " ?13, ?14, ?15, ?16, 0, 0, '', ?17)",
-             run.id, run.tenant, run.owner, run.issuer, run.subject, run.display_name, run.client,
-             run.key_fingerprint, run.workflow, run.digest, run.params, run.reason, run.request_id,
-             run.idempotency_key, run.idempotency_digest, run.created_ms, run.definition));
+  TRY(change(
+      connection,
+      "INSERT INTO runs (id, tenant, owner, issuer, subject, display_name, client,"
+      " key_fingerprint, workflow, digest, params, status, reason, request_id,"
+      " idempotency_key, idempotency_digest, created_ms, started_ms, finished_ms, outputs,"
+      " definition, traceparent, tracestate) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,"
+      " ?11, 'queued', ?12, ?13, ?14, ?15, ?16, 0, 0, '', ?17, ?18, ?19)",
+      run.id, run.tenant, run.owner, run.issuer, run.subject, run.display_name, run.client,
+      run.key_fingerprint, run.workflow, run.digest, run.params, run.reason, run.request_id,
+      run.idempotency_key, run.idempotency_digest, run.created_ms, run.definition, run.traceparent,
+      run.tracestate));
   return {};
 }
 

@@ -107,6 +107,10 @@ CREATE INDEX keys_of_owner ON keys (tenant, owner, created_ms);
     R"sql(
 ALTER TABLE keys ADD COLUMN recorded INTEGER NOT NULL DEFAULT 0;
 )sql",
+    R"sql(
+ALTER TABLE runs ADD COLUMN traceparent TEXT NOT NULL DEFAULT '';
+ALTER TABLE runs ADD COLUMN tracestate TEXT NOT NULL DEFAULT '';
+)sql",
 };
 
 Result<std::int64_t> pragma(Connection& connection, std::string_view sql) {

@@ -17,6 +17,7 @@
 #include "audit/journal.h"
 #include "base/json.h"
 #include "base/result.h"
+#include "base/trace_context.h"
 #include "policy/policy.h"
 #include "schema/schema.h"
 
@@ -80,6 +81,7 @@ struct Call {
   std::function<void(std::string_view level, const json::value& data)> log = {};
   // Set on a stream that can be taken up again: ends the connection, not the call.
   std::function<void()> let_go = {};
+  std::shared_ptr<const TraceContext> trace = {};  // null: the caller told of none
   ClientAbilities client = {};
   json::object answers = {};  // to InputRequests, by key
   std::string state = {};     // of the Unfinished that asked

@@ -27,7 +27,7 @@ constexpr std::string_view kSummary =
     R"("subject":{"type":"string"},"reason":{"type":"string"},"created_at":{"type":["string","null"]},)"
     R"("started_at":{"type":["string","null"]},"finished_at":{"type":["string","null"]})";
 constexpr std::string_view kRun =
-    R"("digest":{"type":"string"},"outputs":{"type":"object"},"steps":{"type":"array","items":{"type":"object",)"
+    R"("digest":{"type":"string"},"traceparent":{"type":"string"},"outputs":{"type":"object"},"steps":{"type":"array","items":{"type":"object",)"
     R"("properties":{"name":{"type":"string"},"status":{"type":"string"},"attempt":{"type":"integer"},)"
     R"("exit_code":{"type":"integer"},"reason":{"type":"string"},"output":{"type":"string"},"output_truncated":{"type":"boolean"},)"
     R"("started_at":{"type":["string","null"]},"finished_at":{"type":["string","null"]}},)"
@@ -337,6 +337,7 @@ void execute_workflow(const Services& services, const std::shared_ptr<const Call
   auto key = idempotency_key(*call);
   if (!key) return done(fail(key.error()));
   engine::StartRun start;
+  start.trace = call->trace;
   start.idempotency_key = std::move(*key);
   if (start.idempotency_key) start.idempotency_digest = call_digest(*call);
   const auto follow = [services, call, done](Result<engine::Started> started) {

@@ -197,6 +197,7 @@ json::object run_view(const store::RunRow& run, const std::vector<store::StepRow
                       std::size_t first) {
   json::object view = run_summary(run);
   view["digest"] = run.digest;
+  if (!run.traceparent.empty()) view["traceparent"] = run.traceparent;
   view["truncated"] = false;
   add_steps(view, steps, first);
   add_outputs(view, run.outputs);
