@@ -50,6 +50,7 @@ struct KeyCreate {
   std::vector<std::string> scopes;
   std::string expires = "90d";  // a duration, or "never"
   std::string tenant = "default";
+  std::string issuer;  // of the owner; empty: the only configured one, or this server
 };
 int key_create(const KeyCreate& command);
 struct KeyList {

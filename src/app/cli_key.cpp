@@ -9,6 +9,7 @@
 #include "app/config_value.h"
 #include "base/encoding.h"
 #include "identity/api_key.h"
+#include "identity/rules.h"
 #include "policy/policy.h"
 #include "store/store.h"
 
@@ -64,12 +65,39 @@ void warn_of_unknown_scopes(const std::vector<std::string>& scopes,
   }
 }
 
+std::string issuer_names(const Config& config) {
+  std::string names;
+  for (const auto& issuer : config.issuers) names += (names.empty() ? "" : ", ") + issuer.url;
+  return names;
+}
+
+// What the owner's issuer is called here, so that the key is for the principal of their tokens.
+Result<std::string> owners_issuer(const std::string& named, const Config& config) {
+  if (named.empty()) {
+    if (config.issuers.empty()) return std::string(store::kKeyIssuer);
+    const identity::TokenRules& rules = config.issuers.front().rules;
+    if (config.issuers.size() == 1 && rules.forms.empty()) return rules.issuer;
+    return fail(Code::invalid,
+                "--issuer: say whose the user is; issuers here: " + issuer_names(config));
+  }
+  TRY_VOID(check_text("--issuer", named));
+  for (const auto& issuer : config.issuers) {
+    if (!identity::accepts_issuer(issuer.rules, named)) continue;
+    const identity::IssuerForm* form = identity::find_form(issuer.rules, named);
+    return form == nullptr ? named : form->issuer;
+  }
+  if (config.issuers.empty()) return named;
+  return fail(Code::invalid, "--issuer: no token of that issuer is accepted here; issuers here: " +
+                                 issuer_names(config));
+}
+
 Result<> create(const KeyCreate& command) {
   TRY_VOID(check(command));
   const std::int64_t now = unix_ms(SystemClock().wall());
   store::KeyRow row;
   row.expires_ms = TRY(expiry(command.expires, now));
   const Config config = TRY(load(command.where));
+  row.issuer = TRY(owners_issuer(command.issuer, config));
   Workbench bench = TRY(Workbench::open(config));
   store::Meta meta(bench.database());
   const Secret pepper = TRY(open_key_pepper(config.data_dir, meta));
@@ -107,9 +135,9 @@ std::string state_of(const store::KeyRow& row, std::int64_t now_ms) {
 Result<> list(const KeyList& command) {
   const Config config = TRY(load(command.where));
   const std::unique_ptr<store::Database> database = TRY(open_existing(config));
-  std::optional<std::string> owner;
-  if (!command.user.empty()) owner = command.user;
-  const std::vector<store::KeyRow> rows = TRY(store::Keys(*database).list(command.tenant, owner));
+  store::KeyFilter filter{command.tenant};
+  if (!command.user.empty()) filter.owner = command.user;
+  const std::vector<store::KeyRow> rows = TRY(store::Keys(*database).list(filter));
   const std::int64_t now = unix_ms(SystemClock().wall());
   fmt::print("{:<14} {:<8} {:<6} {:<20} {:<24} {:<24} {}\n", "ID", "STATE", "ENDS", "OWNER",
              "SCOPES", "EXPIRES", "NAME");

@@ -22,12 +22,16 @@ Recorded state_of(const KeyRow& row) {
 
 std::string time_of(std::int64_t ms) { return format_time(from_unix_ms(ms)); }
 
-// Keys are made and revoked by the command line only; beside a server, its user is not known.
+// Beside a server, the user of the command line is not known.
 json::object fields_of(const KeyRow& row, std::optional<unsigned> user) {
-  json::object fields{{"key", row.id},        {"tenant", row.tenant},
-                      {"owner", row.owner},   {"name", row.name},
-                      {"scopes", row.scopes}, {"created", time_of(row.created_ms)},
-                      {"by", "command_line"}};
+  json::object fields{{"key", row.id},
+                      {"tenant", row.tenant},
+                      {"issuer", row.issuer},
+                      {"owner", row.owner},
+                      {"name", row.name},
+                      {"scopes", row.scopes},
+                      {"created", time_of(row.created_ms)},
+                      {"by", row.made_by}};
   fields["expires"] = row.expires_ms == 0 ? "never" : time_of(row.expires_ms);
   if (user) fields["user"] = *user;
   return fields;
@@ -46,6 +50,7 @@ std::vector<Event> events_of(const KeyRow& row, Recorded known, std::optional<un
   if (known < Recorded::made) events.push_back({Recorded::made, "key_created", fields});
   if (known < Recorded::revoked && row.revoked_ms != 0) {
     fields["revoked"] = time_of(row.revoked_ms);
+    fields["by"] = row.revoked_by;
     events.push_back({Recorded::revoked, "key_revoked", std::move(fields)});
   }
   return events;

@@ -144,6 +144,8 @@ void add_key(CLI::App& app, Chosen& chosen) {
       ->delimiter(',');
   command->add_option("--expires", create.expires, "Lifetime such as 90d or 12h, or never")
       ->capture_default_str();
+  command->add_option("--issuer", create.issuer,
+                      "The owner's issuer (the `iss` of their tokens), of a server with several");
   add_tenant(*command, create.tenant);
   command->footer(
       "Example:\n"

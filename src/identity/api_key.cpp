@@ -155,7 +155,8 @@ Result<Secret> open_pepper(const std::string& path, bool create) {
 // As far as it decides anything; when a key was used last does not.
 bool KeyBook::same(const Map& a, const Map& b) {
   const auto decides = [](const store::KeyRow& row) {
-    return std::tie(row.digest, row.tenant, row.owner, row.scopes, row.expires_ms, row.revoked_ms);
+    return std::tie(row.digest, row.tenant, row.issuer, row.owner, row.scopes, row.expires_ms,
+                    row.revoked_ms);
   };
   return a.size() == b.size() && std::all_of(a.begin(), a.end(), [&](const auto& entry) {
            const auto other = b.find(entry.first);

@@ -32,6 +32,7 @@ struct KeyFacts {
   std::string scopes = {};
   std::int64_t expires_ms = 0;
   std::int64_t revoked_ms = 0;
+  std::string issuer = std::string(store::kKeyIssuer);
 };
 
 // A server with one event loop that runs what is posted when told to.
@@ -58,6 +59,7 @@ struct World {
     row.id = key.id;
     row.digest = key.digest;
     row.tenant = facts.tenant;
+    row.issuer = facts.issuer;
     row.owner = facts.owner;
     row.scopes = facts.scopes;
     row.expires_ms = facts.expires_ms;

@@ -11,8 +11,6 @@
 namespace kubiya::identity {
 namespace {
 
-constexpr std::string_view kKeyIssuer = "urn:kubiya:api-key";
-
 Wall saturating_add(Wall time, std::chrono::seconds more) {
   return time > Wall::max() - more ? Wall::max() : time + more;
 }
@@ -43,6 +41,14 @@ std::string_view source_name(Source source) {
 // A key's own expiry ends the principal too.
 Wall key_expiry(const store::KeyRow& row) {
   return row.expires_ms == 0 ? Wall::max() : from_unix_ms(row.expires_ms);
+}
+
+// A key that was made without naming an issuer is, of a server with issuers, for the callers of
+// the first: a namesake at another one is another person.
+bool belongs_to(const store::KeyRow& row, const TokenFacts& token, bool first_issuer) {
+  const bool issuer =
+      row.issuer == token.issuer || (first_issuer && row.issuer == store::kKeyIssuer);
+  return issuer && row.owner == token.subject && row.tenant == token.tenant;
 }
 
 Judgement malformed() {
@@ -176,7 +182,7 @@ Answer Judge::admit(TokenFacts token, const TokenRules& rules, const Judgement& 
     if (looks_like_our_key(token.api_key->reveal())) {
       const auto row = keys_.check(token.api_key->reveal(), wall);
       if (!row) return Refused{row.error().reason, token.api_key_source, {}, {}};
-      if (row->owner != token.subject || row->tenant != token.tenant) {
+      if (!belongs_to(*row, token, judgement.issuer == issuers_.front().get())) {
         return Refused{Reason::key_of_another_owner, token.api_key_source, {}, {}};
       }
       good.from_key_book = true;
@@ -212,7 +218,7 @@ Answer Judge::judge_key(const Credential& credential) const {
 
   PrincipalFacts facts;
   facts.tenant = row->tenant;
-  facts.issuer = kKeyIssuer;
+  facts.issuer = row->issuer;
   facts.subject = row->owner;
   facts.display_name = row->owner;
   facts.token_scopes = split_scopes(row->scopes);

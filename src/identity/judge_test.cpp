@@ -221,6 +221,54 @@ TEST(TokenMode, EachIssuerVerifiesWithItsOwnKeys) {
   EXPECT_EQ(outcome(world.token(token_by("rsa", 0, claims))), "bad_signature");
 }
 
+TEST(TokenMode, AKeyIsOfOneIssuersSubject) {
+  World world;
+  publish(world.client);
+  const std::string other = "https://second.example";
+  IssuerOptions second = issuer_options();
+  second.url = second.rules.issuer = other;
+  world.client.answer(other + "/.well-known/openid-configuration",
+                      metadata_text(other, other + "/jwks"));
+  world.client.answer(other + "/jwks", one_key("rsa", 1));
+  const auto key = [&](const std::string& issuer) {
+    return std::string(
+        world.add_key({.tenant = "default", .scopes = "read", .issuer = issuer}).key.reveal());
+  };
+  const std::string unnamed = key(std::string(store::kKeyIssuer)), first = key(kIssuer),
+                    foreign = key(other), strange = key("https://third.example");
+  world.open_tokens({issuer_options(), second});
+  const auto at_first = [&](const std::string& text) {
+    return outcome(world.token(claims_token({{"kubiya_api_key", text}})));
+  };
+  const auto at_second = [&](const std::string& text) {
+    json::object claims = default_claims();
+    claims["iss"] = other;
+    claims["kubiya_api_key"] = text;
+    return outcome(world.token(token_by("rsa", 1, claims)));
+  };
+  EXPECT_EQ(at_first(first), "served");
+  EXPECT_EQ(at_first(unnamed), "served") << "made before keys had issuers";
+  EXPECT_EQ(at_first(foreign), "key_of_another_owner");
+  EXPECT_EQ(at_first(strange), "key_of_another_owner");
+  EXPECT_EQ(at_second(foreign), "served");
+  EXPECT_EQ(at_second(first), "key_of_another_owner");
+  EXPECT_EQ(at_second(unnamed), "key_of_another_owner");
+  EXPECT_EQ(at_second(strange), "key_of_another_owner");
+}
+
+TEST(ApiKeyMode, AKeyOfAnIssuersSubjectIsThatPerson) {
+  World world;
+  const NewKey local = world.add_key({.owner = "ada"});
+  const NewKey bound = world.add_key({.owner = "ada", .issuer = kIssuer});
+  world.open_keys();
+  const auto who = [&](const NewKey& key) {
+    const std::string header = "Bearer " + std::string(key.key.reveal());
+    return (**world.now(bearer(header)))->owner();
+  };
+  EXPECT_EQ(who(bound), "4:acme,19:https://idp.example,3:ada");
+  EXPECT_NE(who(local), who(bound));
+}
+
 TEST(TokenMode, RefusalNamesWhoTheTokenClaimsToBe) {
   World world;
   publish(world.client);

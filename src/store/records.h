@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace kubiya::store {
@@ -74,6 +75,10 @@ struct LogRow {
   std::string text;
 };
 
+// The issuer of the people whose keys are their only credential.
+inline constexpr std::string_view kKeyIssuer = "urn:kubiya:api-key";
+
+// Whose a key is: the same subject at two issuers is two people.
 struct KeyRow {
   // What of this key's life is in the audit journal.
   enum class Recorded { nothing, made, revoked };
@@ -81,7 +86,7 @@ struct KeyRow {
   std::string id;      // public part of the key
   std::string digest;  // keyed digest of the secret, hex
   std::string tenant;
-  std::string owner;  // user id (subject)
+  std::string owner;  // subject, at `issuer`
   std::string name;
   std::string scopes;  // space separated
   std::string hint;    // last four characters
@@ -90,6 +95,20 @@ struct KeyRow {
   std::int64_t revoked_ms = 0;  // 0: not
   std::int64_t last_used_ms = 0;
   Recorded recorded = Recorded::nothing;
+  std::string issuer = std::string(kKeyIssuer);
+  std::string labels = "{}";  // JSON object of strings
+  std::string made_by = "command_line";
+  std::string replaces;          // id of the key that this one is to take the place of; or empty
+  std::int64_t promoted_ms = 0;  // since then it has that place
+  std::int64_t retires_ms = 0;   // it is not accepted from then on; 0: stays
+  std::string revoked_by;
+};
+
+// Which keys of a tenant; what is empty is not asked for.
+struct KeyFilter {
+  std::string tenant;
+  std::optional<std::string> issuer = {};
+  std::optional<std::string> owner = {};
 };
 
 // Part of a longer list. `more`: something follows that would not fit.

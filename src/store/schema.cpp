@@ -111,6 +111,35 @@ ALTER TABLE keys ADD COLUMN recorded INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE runs ADD COLUMN traceparent TEXT NOT NULL DEFAULT '';
 ALTER TABLE runs ADD COLUMN tracestate TEXT NOT NULL DEFAULT '';
 )sql",
+    // Whose a key is takes an issuer and a subject. Those made before belong to the server itself.
+    R"sql(
+ALTER TABLE keys ADD COLUMN issuer TEXT NOT NULL DEFAULT 'urn:kubiya:api-key';
+ALTER TABLE keys ADD COLUMN labels TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE keys ADD COLUMN made_by TEXT NOT NULL DEFAULT 'command_line';
+ALTER TABLE keys ADD COLUMN replaces TEXT NOT NULL DEFAULT '';
+ALTER TABLE keys ADD COLUMN promoted_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE keys ADD COLUMN retires_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE keys ADD COLUMN revoked_by TEXT NOT NULL DEFAULT '';
+DROP INDEX keys_of_owner;
+CREATE INDEX keys_of_owner ON keys (tenant, issuer, owner, created_ms);
+CREATE UNIQUE INDEX keys_by_replaced ON keys (replaces) WHERE replaces <> '' AND revoked_ms = 0;
+
+CREATE TABLE key_usage (
+  key_id  TEXT NOT NULL REFERENCES keys (id) ON DELETE CASCADE,
+  day     INTEGER NOT NULL,
+  client  TEXT NOT NULL,
+  calls   INTEGER NOT NULL,
+  last_ms INTEGER NOT NULL,
+  PRIMARY KEY (key_id, day, client)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE key_changes (
+  id     INTEGER PRIMARY KEY AUTOINCREMENT,
+  key_id TEXT NOT NULL,
+  name   TEXT NOT NULL,
+  fields TEXT NOT NULL
+) STRICT;
+)sql",
 };
 
 Result<std::int64_t> pragma(Connection& connection, std::string_view sql) {

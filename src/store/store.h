@@ -82,11 +82,12 @@ class Keys {
  public:
   explicit Keys(Database& db) : db_(db) {}
   Result<> create(const KeyRow& row);
-  Result<std::vector<KeyRow>> list(std::string_view tenant,
-                                   const std::optional<std::string>& owner);
+  // Oldest first.
+  Result<std::vector<KeyRow>> list(const KeyFilter& filter);
   Result<std::vector<KeyRow>> all();  // every tenant; for the in-memory book
   Result<KeyRow> get(std::string_view id);
-  Result<> revoke(std::string_view id, std::int64_t now_ms);
+  // `by` is who did it, in display form.
+  Result<> revoke(std::string_view id, std::int64_t now_ms, std::string_view by = "command_line");
   void used(std::string id, std::int64_t now_ms);  // not waited for
   // Not waited for: at worst a change is recorded twice.
   void set_recorded(std::string id, KeyRow::Recorded recorded);

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <future>
 
 #include "base/encoding.h"
@@ -443,7 +444,18 @@ TEST_F(StoreTest, MarksWhatACrashLeft) {
 }
 
 TEST_F(StoreTest, KeepsKeysAndTheirRevocation) {
-  KeyRow key{"id1", "digest", "acme", "ada", hostile("name"), "read execute", "abcd", 1, 2, 0, 0};
+  KeyRow key;
+  key.id = "id1";
+  key.digest = "digest";
+  key.tenant = "acme";
+  key.owner = "ada";
+  key.name = hostile("name");
+  key.scopes = "read execute";
+  key.hint = "abcd";
+  key.created_ms = 1;
+  key.expires_ms = 2;
+  key.labels = hostile("labels");
+  key.made_by = hostile("by");
   ASSERT_TRUE(keys.create(key));
   EXPECT_EQ(keys.create(key).error().code, Code::conflict);
   key.id = "id2";
@@ -453,18 +465,70 @@ TEST_F(StoreTest, KeepsKeysAndTheirRevocation) {
   key.tenant = "globex";
   ASSERT_TRUE(keys.create(key));
   EXPECT_EQ(keys.all()->size(), 3u);
-  EXPECT_EQ(keys.list("acme", std::nullopt)->size(), 2u);
-  ASSERT_EQ(keys.list("acme", "ada")->size(), 1u);
   keys.used("id1", 50);
   keys.used("id1", 40);
   ASSERT_TRUE(keys.revoke("id1", 60));
   ASSERT_TRUE(keys.revoke("id1", 70));
   const auto got = *keys.get("id1");
   EXPECT_EQ(got.name, hostile("name"));
+  EXPECT_EQ(got.labels, hostile("labels"));
+  EXPECT_EQ(got.made_by, hostile("by"));
+  EXPECT_EQ(got.issuer, kKeyIssuer);
   EXPECT_EQ(got.last_used_ms, 50);
   EXPECT_EQ(got.revoked_ms, 60);
   EXPECT_EQ(keys.revoke("nope", 1).error().code, Code::not_found);
   EXPECT_EQ(keys.get("nope").error().code, Code::not_found);
+}
+
+TEST_F(StoreTest, KeepsKeysOfNamesakesAtTwoIssuersApart) {
+  for (const char* id : {"a", "b", "c", "d"}) {
+    KeyRow key;
+    key.id = id;
+    key.tenant = *id == 'd' ? "globex" : "acme";
+    key.issuer = *id == 'b' ? "https://b.example" : "https://a.example";
+    key.owner = *id == 'c' ? "bob" : "ada";
+    ASSERT_TRUE(keys.create(key));
+  }
+  const auto ids_of = [&](const KeyFilter& filter) {
+    Ids ids;
+    const auto listed = keys.list(filter);
+    for (const KeyRow& key : *listed) ids.push_back(key.id);
+    return ids;
+  };
+  EXPECT_EQ(ids_of({"acme"}), (Ids{"a", "b", "c"}));
+  EXPECT_EQ(ids_of({"acme", "https://a.example"}), (Ids{"a", "c"}));
+  EXPECT_EQ(ids_of({"acme", "https://a.example", "ada"}), (Ids{"a"}));
+  EXPECT_EQ(ids_of({"acme", std::nullopt, "ada"}), (Ids{"a", "b"}));
+  EXPECT_EQ(ids_of({"acme", "https://A.example", "ada"}), Ids{});
+}
+
+TEST(Migrations, KeysMadeBeforeKeepWorking) {
+  const TemporaryDirectory directory;
+  const std::string path = directory.file("state.db");
+  std::ofstream(path).close();
+  {
+    Connection old;
+    ASSERT_TRUE(old.open(path, false));
+    ASSERT_TRUE(old.execute(R"sql(
+CREATE TABLE keys (id TEXT PRIMARY KEY, digest TEXT NOT NULL, tenant TEXT NOT NULL,
+  owner TEXT NOT NULL, name TEXT NOT NULL, scopes TEXT NOT NULL, hint TEXT NOT NULL,
+  created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL, revoked_ms INTEGER NOT NULL,
+  last_used_ms INTEGER NOT NULL, recorded INTEGER NOT NULL DEFAULT 0) STRICT;
+CREATE INDEX keys_of_owner ON keys (tenant, owner, created_ms);
+CREATE TABLE runs (id TEXT PRIMARY KEY) STRICT;
+INSERT INTO keys VALUES ('k', 'd', 'acme', 'ada', 'n', 'read', 'abcd', 1, 2, 0, 3, 1);
+PRAGMA application_id = 1263354704;
+PRAGMA user_version = 2;)sql"));
+  }
+  const auto db = Database::open(path);
+  ASSERT_TRUE(db) << db.error().message;
+  const auto key = Keys(**db).get("k");
+  ASSERT_TRUE(key);
+  EXPECT_EQ(key->owner, "ada");
+  EXPECT_EQ(key->issuer, kKeyIssuer);
+  EXPECT_EQ(key->labels, "{}");
+  EXPECT_EQ(key->retires_ms, 0);
+  EXPECT_EQ(key->recorded, KeyRow::Recorded::made);
 }
 
 TEST_F(StoreTest, KeepsSettings) {

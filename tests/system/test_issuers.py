@@ -351,6 +351,21 @@ class Several(World):
         absent = server.call(second, "get_execution", execution_id="01890000-0000-7000-8000-000000000000")[2]
         self.assertEqual(seen["result"]["content"], absent["result"]["content"])
 
+    def test_a_key_is_of_one_issuers_subject(self):
+        server = self.serve(self.both())
+        make = ("key", "create", "--user", "ada", "--scopes", "read", "--config", self.directory / "config.yaml")
+        for words, said in (((), self.one.url + ", " + self.two.url), (("--issuer", "https://nobody.example"), self.two.url)):
+            done = server.cli(*make, *words, check=False)
+            self.assertEqual((done.returncode, done.stdout), (2, ""))
+            self.assertIn("--issuer: ", done.stderr)
+            self.assertIn(said, done.stderr)
+        key = server.cli(*make, "--issuer", self.two.url).stdout.strip()
+        owner = self.two.token(server.audience, kubiya_api_key=key)
+        until(lambda: server.call(owner, "whoami")[0] == 200)
+        self.assertEqual(server.ok(owner, "whoami")["scopes"], ["read"])
+        self.assert_refused(server, self.one.token(server.audience, kubiya_api_key=key), "key_of_another_owner")
+        self.assert_refused(server, self.two.token(server.audience, "bob", kubiya_api_key=key), "key_of_another_owner")
+
     def test_an_issuer_that_is_down_holds_up_its_own_callers_only(self):
         port = free_port()
         down = f"http://127.0.0.1:{port}"
