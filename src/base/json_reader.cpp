@@ -197,9 +197,10 @@ class Reader {
 
   template <class Accept>
   bool word(std::string_view word, Accept accept) {
-    if (text_.substr(at_, word.size()) != word) return refuse();
+    const std::string_view text = text_.substr(at_, word.size());
+    if (text != word) return refuse();
     at_ += word.size();
-    accept(word);
+    accept(text);
     return true;
   }
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <string>
 
 namespace kubiya {
 namespace {
@@ -37,6 +38,17 @@ TEST(JsonText, ShowsWhatParseJsonReads) {
     JsonText read;
     ASSERT_TRUE(read.read(text)) << text;
     expect_same(read.root(), *parse_json(text));
+  }
+}
+
+TEST(JsonText, ValuesStandWhereTheyAreInTheText) {
+  const std::string text = R"([null,true,1,"a\n","b",[],{}])";
+  JsonText read;
+  ASSERT_TRUE(read.read(text));
+  for (const auto& view : read.root().elements()) {
+    const auto at = view.text().data() - text.data();
+    ASSERT_TRUE(at >= 0 && at < std::ssize(text)) << view.text();
+    EXPECT_EQ(text.substr(static_cast<std::size_t>(at), view.text().size()), view.text());
   }
 }
 
