@@ -21,7 +21,7 @@
 
 #include <fmt/format.h>
 
-#include "engine/descriptor.h"
+#include "base/descriptor.h"
 #include "engine/leftovers.h"
 
 namespace kubiya::engine {

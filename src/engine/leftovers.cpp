@@ -18,7 +18,7 @@
 #include <string>
 #include <thread>
 
-#include "engine/descriptor.h"
+#include "base/descriptor.h"
 #include "engine/process_stat.h"
 
 namespace kubiya::engine {

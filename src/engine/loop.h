@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/descriptor.h"
 #include "base/result.h"
-#include "engine/descriptor.h"
 
 namespace kubiya::engine {
 

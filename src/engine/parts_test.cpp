@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <sys/eventfd.h>
 
-#include "engine/descriptor.h"
+#include "base/descriptor.h"
 #include "engine/fair_queue.h"
 #include "engine/scrub.h"
 #include "engine/shares.h"

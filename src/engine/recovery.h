@@ -3,7 +3,7 @@
 // What a crash left is put in order before anything new is accepted.
 #pragma once
 
-#include "engine/descriptor.h"
+#include "base/descriptor.h"
 #include "engine/embedded.h"
 
 namespace kubiya::engine {

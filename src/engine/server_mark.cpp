@@ -14,8 +14,8 @@
 
 #include <fmt/format.h>
 
+#include "base/descriptor.h"
 #include "base/log.h"
-#include "engine/descriptor.h"
 #include "engine/leftovers.h"
 #include "engine/process_stat.h"
 

@@ -21,25 +21,28 @@ Connection::Connection(std::shared_ptr<Loop> loop, Transport transport, const Ad
     : loop_(std::move(loop)),
       transport_(std::move(transport)),
       peer_(peer),
-      trusted_(loop_->shared().trusted.contains(peer)) {
+      phase_(transport_.tls() ? Phase::handshake : Phase::idle),
+      trusted_(loop_->shared().trusted.contains(peer)),
+      since_(loop_->now()) {
   request_.loop = loop_->index();
 }
 
-void Connection::start() {
-  enter(Phase::handshake);
-  if (!transport_.tls()) {
-    enter(Phase::idle);
-    arm_read();
-    return;
-  }
-  transport_.lend_block(loop_->take_block());
-  transport_.handshake([self = shared_from_this()](ErrorCode error) {
-    if (self->phase_ == Phase::closed) return;
-    if (error) return self->close();
-    self->loop_->refresh_now();
-    self->enter(Phase::idle);
-    self->arm_read();
-  });
+void Connection::on_ready(std::uint32_t events) {
+  if (phase_ == Phase::closed) return;
+  loop_->refresh_now();
+  transport_.note(events);
+  if (phase_ == Phase::handshake) return shake_hands();
+  pump();
+}
+
+void Connection::shake_hands() {
+  if (transport_.needs_block()) transport_.lend_block(loop_->take_block());
+  const Transfer done = transport_.handshake();
+  if (done.state == Transfer::State::blocked) return;
+  if (done.state != Transfer::State::some) return close();
+  enter(Phase::idle);
+  pump();
+  if (phase_ == Phase::idle && !in_.data) release_session();
 }
 
 void Connection::enter(Phase phase) {
@@ -47,53 +50,45 @@ void Connection::enter(Phase phase) {
   since_ = loop_->now();
 }
 
-// Starts the one read that suits the phase, unless it is running.
-void Connection::arm_read() {
-  if (reading_ != Reading::no || eof_) return;
+bool Connection::wants_input() const {
+  if (eof_) return false;
   switch (phase_) {
     case Phase::idle:
-      if (in_.data) return read_more();
-      release_session();
-      reading_ = Reading::waiting;
-      transport_.wait_readable([self = shared_from_this()](ErrorCode error, std::size_t count) {
-        self->on_read(error, count);
-      });
-      return;
     case Phase::head:
     case Phase::body:
     case Phase::lingering:
-      return read_more();
+      return true;
     case Phase::exchange:
     case Phase::stream:
       // Reads ahead, which also tells that the client went away. A full buffer bounds it.
-      if (in_.space() > 0) read_more();
-      return;
+      return in_.space() > 0;
     case Phase::handshake:
     case Phase::admission:
     case Phase::closing:
     case Phase::closed:
-      return;
+      return false;
   }
+  return false;
 }
 
-void Connection::read_more() {
-  char* target = nullptr;
-  std::size_t size = 0;
-  if (phase_ == Phase::body && !head_.chunked && body_size_ < body_.size()) {
-    reading_ = Reading::body;
-    target = body_.data() + body_size_;
-    size = body_.size() - body_size_;
-  } else {
-    reading_ = Reading::input;
-    make_room();
-    target = in_.data.get() + in_.end;
-    size = in_.space();
-  }
+// True when bytes came in.
+bool Connection::receive() {
+  if (!transport_.readable() || !wants_input()) return false;
   if (transport_.needs_block()) transport_.lend_block(loop_->take_block());
-  transport_.read_some(target, size,
-                       [self = shared_from_this()](ErrorCode error, std::size_t count) {
-                         self->on_read(error, count);
-                       });
+  const bool into_body = phase_ == Phase::body && !head_.chunked && body_size_ < body_.size();
+  if (!into_body) make_room();
+  const Transfer got =
+      into_body ? transport_.receive(body_.data() + body_size_, body_.size() - body_size_)
+                : transport_.receive(in_.data.get() + in_.end, in_.space());
+  if (got.state == Transfer::State::blocked) return false;
+  if (got.state != Transfer::State::some) {
+    on_end_of_input(got.state == Transfer::State::ended);
+    return false;
+  }
+  if (phase_ == Phase::lingering) return true;
+  (into_body ? body_size_ : in_.end) += got.count;
+  body_received_ += got.count;
+  return true;
 }
 
 // Leaves free space behind in_.end. Bytes move only between requests, when no view exists.
@@ -128,36 +123,13 @@ void Connection::make_room() {
   in_.end = used;
 }
 
-void Connection::on_read(ErrorCode error, std::size_t count) {
-  const Reading kind = std::exchange(reading_, Reading::no);
-  if (phase_ == Phase::closed) return;
-  loop_->refresh_now();
-  if (error) {
-    if (error != asio::error::operation_aborted) return on_end_of_input(error);
-    // Cancelled by the sweep, or by a request that came in at that very moment.
-    if (std::exchange(release_asked_, false) && phase_ == Phase::idle) release_buffers();
-    return arm_read();
-  }
-  release_asked_ = false;
-  if (kind == Reading::body) {
-    body_size_ += count;
-  } else if (kind == Reading::input && phase_ != Phase::lingering) {
-    in_.end += count;
-  } else if (kind == Reading::waiting) {
-    return read_more();
-  }
-  body_received_ += count;
-  if (phase_ == Phase::lingering) return arm_read();
-  pump();
-}
-
-void Connection::on_end_of_input(ErrorCode error) {
+void Connection::on_end_of_input(bool in_order) {
   eof_ = true;
   gone_.store(true, std::memory_order_relaxed);
   // A client that only ended its sending side still gets the answer it waits for.
-  const bool may_listen = error == asio::error::eof && !transport_.tls();
+  const bool may_listen = in_order && !transport_.tls();
   const bool answering =
-      phase_ == Phase::exchange || phase_ == Phase::closing || (writing_ && phase_ == Phase::idle);
+      phase_ == Phase::exchange || phase_ == Phase::closing || (blocked_ && phase_ == Phase::idle);
   if (may_listen && answering) return;
   close();
 }
@@ -173,49 +145,49 @@ void Connection::release_buffers() {
   in_ = Input{};
   // Assignment of an empty string would keep the memory.
   std::string().swap(out_);
-  std::string().swap(sending_);
+  sent_ = 0;
   std::string().swap(body_);
   std::vector<Header>().swap(head_.headers);
 }
 
+// Hands to the kernel what it takes; on_ready() comes back for the rest.
 void Connection::flush() {
-  if (writing_ || out_.empty() || phase_ == Phase::closed) return;
-  out_.swap(sending_);
-  sent_ = 0;
-  writing_ = true;
-  write_progress_ = loop_->now();
-  write_more();
-}
-
-void Connection::write_more() {
-  transport_.write_some(sending_.data() + sent_, sending_.size() - sent_,
-                        [self = shared_from_this()](ErrorCode error, std::size_t count) {
-                          self->on_written(error, count);
-                        });
-}
-
-void Connection::on_written(ErrorCode error, std::size_t count) {
-  if (phase_ == Phase::closed) return;
-  // cancel() is for the idle read and happens only while nothing is written.
-  if (error) return close();
-  write_progress_ = loop_->refresh_now();
-  sent_ += count;
-  if (sent_ < sending_.size()) {
-    publish_backlog();
-    return write_more();
+  if (phase_ == Phase::closed || unsent() == 0) return;
+  if (!blocked_) write_progress_ = loop_->now();
+  while (unsent() > 0) {
+    const Transfer sent = transport_.send(out_.data() + sent_, unsent());
+    if (sent.state == Transfer::State::blocked) break;
+    if (sent.state != Transfer::State::some) return close();
+    sent_ += sent.count;
+    write_progress_ = loop_->now();
   }
-  writing_ = false;
-  sending_.clear();
-  if (sending_.capacity() > kOutputKept || loop_->crowded()) std::string().swap(sending_);
-  if (loop_->crowded()) {
-    if (out_.empty()) std::string().swap(out_);
-    transport_.free_session_buffers();
+  if (unsent() == 0) return on_flushed();
+  blocked_ = true;
+  if (sent_ > kOutputKept) {
+    out_.erase(0, sent_);
+    sent_ = 0;
   }
-  sent_ = 0;
-  if (phase_ == Phase::idle) since_ = loop_->now();
   publish_backlog();
-  if (!out_.empty()) return flush();
-  pump();
+}
+
+void Connection::on_flushed() {
+  out_.clear();
+  sent_ = 0;
+  if (out_.capacity() > kOutputKept || loop_->crowded()) std::string().swap(out_);
+  if (loop_->crowded()) transport_.free_session_buffers();
+  if (std::exchange(blocked_, false) && phase_ == Phase::idle) since_ = loop_->now();
+  publish_backlog();
+}
+
+// After everything at hand was served and sent: whether more input is to be received.
+bool Connection::settle() {
+  const bool between = phase_ == Phase::idle || phase_ == Phase::head || phase_ == Phase::body;
+  // While an answer is on its way the next bytes can wait.
+  if (blocked_ && (between || phase_ == Phase::closing)) return false;
+  if (phase_ == Phase::closing) linger();
+  const bool done = phase_ == Phase::idle && loop_->draining() && in_.view().empty();
+  if (between && (eof_ || done)) close();
+  return phase_ != Phase::closed;
 }
 
 // Closing a socket with unread input resets it, and the reset may destroy the answer on
@@ -224,7 +196,6 @@ void Connection::linger() {
   if (eof_) return close();
   transport_.shutdown_send();
   enter(Phase::lingering);
-  arm_read();
 }
 
 void Connection::close() {
@@ -243,7 +214,7 @@ void Connection::close() {
 }
 
 void Connection::begin_drain() {
-  if (phase_ == Phase::idle && !writing_ && in_.begin == in_.end) close();
+  if (phase_ == Phase::idle && !blocked_ && in_.view().empty()) close();
 }
 
 void Connection::end_drain() {
@@ -252,7 +223,7 @@ void Connection::end_drain() {
     const auto link = link_;
     close_after_ = true;
     stream_end(link);
-  } else if (phase_ != Phase::closing && phase_ != Phase::lingering && !writing_) {
+  } else if (phase_ != Phase::closing && phase_ != Phase::lingering && !blocked_) {
     close();
   }
 }
@@ -260,18 +231,15 @@ void Connection::end_drain() {
 void Connection::sweep(Mono now) {
   const Limits& limits = loop_->shared().limits;
   const auto spent = now - since_;
-  if (writing_ && now - write_progress_ > limits.write_stall) return close();
+  if (blocked_ && now - write_progress_ > limits.write_stall) return close();
   switch (phase_) {
     case Phase::handshake:
       if (spent > limits.tls_handshake) close();
       return;
     case Phase::idle:
-      if (writing_) return;
+      if (blocked_) return;
       if (spent > limits.idle) return close();
-      if (spent > kHoldBuffers && in_.data && reading_ == Reading::input) {
-        release_asked_ = true;
-        transport_.cancel();
-      }
+      if (spent > kHoldBuffers && in_.data && in_.view().empty()) release_buffers();
       return;
     case Phase::head:
       if (spent > limits.headers) refuse(Fault::slow_headers);
@@ -285,7 +253,7 @@ void Connection::sweep(Mono now) {
       return;
     }
     case Phase::stream:
-      if (now - last_event_ > limits.event_comment && link_ && !writing_) {
+      if (now - last_event_ > limits.event_comment && link_ && !blocked_) {
         const auto link = link_;
         stream_write(link, ": keep-alive\n\n");
       }

@@ -30,11 +30,11 @@ class Connection final : public std::enable_shared_from_this<Connection>, public
  public:
   Connection(std::shared_ptr<Loop> loop, Transport transport, const Address& peer);
 
-  void start();
+  void on_ready(std::uint32_t events);  // of epoll
   void sweep(Mono now);
   void begin_drain();
   void end_drain();
-  void close();  // at once; running operations are aborted
+  void close();  // at once
 
   std::size_t slot() const { return slot_; }
   void set_slot(std::size_t slot) { slot_ = slot; }
@@ -67,7 +67,6 @@ class Connection final : public std::enable_shared_from_this<Connection>, public
     lingering,
     closed
   };
-  enum class Reading { no, waiting, input, body };
   // Bytes received and not yet used are [begin, end). The views of the request being served
   // point below `begin`, so nothing moves while one is.
   struct Input {
@@ -80,21 +79,24 @@ class Connection final : public std::enable_shared_from_this<Connection>, public
   };
 
   // connection.cpp: bytes in and out, timeouts, the end.
-  void arm_read();
-  void read_more();
-  void on_read(ErrorCode error, std::size_t count);
-  void on_end_of_input(ErrorCode error);
+  void shake_hands();
+  bool wants_input() const;
+  bool receive();
+  void on_end_of_input(bool in_order);
   void make_room();
   void release_buffers();
   void release_session();
   void flush();
-  void write_more();
-  void on_written(ErrorCode error, std::size_t count);
+  void on_flushed();
+  std::size_t unsent() const { return out_.size() - sent_; }
+  bool settle();
   void linger();
   void enter(Phase phase);
 
   // connection_request.cpp: from bytes to a call of the handler, and back to the next.
   void pump();
+  bool work();
+  std::size_t serve(std::size_t steps);
   bool step();
   bool read_head();
   bool begin_request();
@@ -121,27 +123,24 @@ class Connection final : public std::enable_shared_from_this<Connection>, public
   const Address peer_;
   std::size_t slot_ = 0;
 
-  Phase phase_ = Phase::handshake;
-  Reading reading_ = Reading::no;
-  bool writing_ = false;
+  Phase phase_;
   bool pumping_ = false;
+  bool blocked_ = false;  // the kernel takes no more of out_ for now
   bool eof_ = false;
   bool close_after_ = false;
   bool trusted_ = false;
   bool admitted_ = false;
-  bool release_asked_ = false;  // the running read is cancelled to give its buffer back
   std::atomic<bool> gone_{false};
 
   Mono since_{};           // start of the phase
-  Mono write_progress_{};  // last time the kernel took bytes
+  Mono write_progress_{};  // last time the kernel took bytes, or the first of them was there
   Mono last_event_{};
 
   Input in_;
   Block head_block_;         // the head's bytes, where a body needed a block of its own
   std::size_t body_at_ = 0;  // where body bytes begin in `in_`
   std::size_t scanned_ = 0;  // bytes of an incomplete head that were looked at
-  std::string out_;          // not yet handed to the kernel
-  std::string sending_;      // being written, from sent_ on
+  std::string out_;          // to be handed to the kernel, from sent_ on
   std::size_t sent_ = 0;
 
   Head head_;

@@ -10,6 +10,7 @@ namespace kubiya::http {
 namespace {
 
 constexpr std::size_t kOutputHigh = 256 * 1024;  // unsent answer bytes before we stop serving
+constexpr int kReadsInARow = 16;                 // then the others have their turn
 constexpr std::size_t kBodyStart = 16 * 1024;
 constexpr std::size_t kBodyKept = 64 * 1024;  // larger body memory is freed with its request
 
@@ -36,24 +37,36 @@ class AdmissionTicket {
 
 }  // namespace
 
-// Serves what has arrived. Answers given on the spot gather in out_, so that a burst of
-// pipelined requests costs one write.
 void Connection::pump() {
   if (pumping_ || phase_ == Phase::closed) return;
   pumping_ = true;
-  std::size_t budget = loop_->shared().limits.pipelined * 3;  // head, body, exchange
-  while (budget > 0 && out_.size() < kOutputHigh && step()) --budget;
+  const bool unfinished = work();
   pumping_ = false;
-  if (phase_ == Phase::closed) return;
-  flush();
-  const bool between = phase_ == Phase::idle || phase_ == Phase::head || phase_ == Phase::body;
-  // While an answer is on its way the next bytes can wait; on_written comes back here.
-  if ((between || phase_ == Phase::closing) && writing_) return;
-  if (phase_ == Phase::closing) return linger();
-  if (between && eof_) return close();
-  if (phase_ == Phase::idle && loop_->draining() && in_.begin == in_.end) return close();
-  if (budget == 0) return loop_->post([self = shared_from_this()] { self->pump(); });
-  arm_read();
+  if (unfinished) loop_->post([self = shared_from_this()] { self->pump(); });
+}
+
+// True when the others are to have their turn before the rest.
+bool Connection::work() {
+  std::size_t steps = loop_->shared().limits.pipelined * 3;  // head, body, exchange
+  for (int reads = 0; reads < kReadsInARow; ++reads) {
+    steps = serve(steps);
+    flush();
+    if (!settle()) return false;
+    if (steps == 0) return true;
+    if (!receive()) return false;
+  }
+  return true;
+}
+
+// Serves what has arrived, and returns the steps that are left. Answers given on the spot gather
+// in out_, so that a burst of pipelined requests costs one write.
+std::size_t Connection::serve(std::size_t steps) {
+  while (steps > 0) {
+    if (unsent() >= kOutputHigh) flush();
+    if (unsent() >= kOutputHigh || !step()) break;
+    --steps;
+  }
+  return steps;
 }
 
 // True when there may be more to do with the bytes at hand.
@@ -291,7 +304,7 @@ void Connection::refuse(Fault fault) {
       out_, loop_->heads(), answer_to(fault),
       {known ? cors_origin_ : std::string_view(), known && head_.method == "HEAD", true});
   enter(Phase::closing);
-  flush();
+  pump();
 }
 
 void Connection::tell_refused(Fault fault, bool known, bool in_body) {
@@ -342,7 +355,7 @@ void Connection::advance() {
     body_.clear();
   }
   if (loop_->crowded()) std::vector<Header>().swap(head_.headers);
-  if (in_.begin == in_.end && reading_ == Reading::no) in_.begin = in_.end = 0;
+  if (in_.begin == in_.end) in_.begin = in_.end = 0;
   enter(close_after_ ? Phase::closing : Phase::idle);
   pump();
 }

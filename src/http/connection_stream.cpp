@@ -98,7 +98,7 @@ void Connection::stream_cut(const std::shared_ptr<StreamLink>& link) {
 }
 
 void Connection::publish_backlog() {
-  if (link_) link_->backlog.store(out_.size() + sending_.size() - sent_);
+  if (link_) link_->backlog.store(unsent());
 }
 
 }  // namespace kubiya::http

@@ -2,11 +2,17 @@
 #include "http/loop.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
 
 #include "base/log.h"
 #include "http/connection.h"
@@ -16,6 +22,8 @@ namespace {
 
 constexpr std::chrono::milliseconds kSweepInterval{250};
 constexpr std::size_t kSpareBlocksMax = 64;
+constexpr int kAcceptsInARow = 64;
+constexpr std::size_t kEventsInARow = 128;
 
 thread_local const Loop* current_loop = nullptr;
 
@@ -32,14 +40,21 @@ Block map_block() {
 
 int open_reserve() { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
 
-Address address_of(const asio::ip::address& address) {
-  const asio::ip::address_v6 v6 =
-      address.is_v6() ? address.to_v6()
-                      : asio::ip::make_address_v6(asio::ip::v4_mapped, address.to_v4());
+Address address_of(const sockaddr_storage& peer) {
   Address out;
-  const auto bytes = v6.to_bytes();
-  std::copy(bytes.begin(), bytes.end(), out.bytes.begin());
+  if (peer.ss_family == AF_INET6) {
+    std::memcpy(out.bytes.data(), &reinterpret_cast<const sockaddr_in6&>(peer).sin6_addr, 16);
+  } else {
+    out.bytes[10] = out.bytes[11] = 0xff;  // IPv4-mapped, RFC 4291 §2.5.5.2
+    std::memcpy(out.bytes.data() + 12, &reinterpret_cast<const sockaddr_in&>(peer).sin_addr, 4);
+  }
   return out;
+}
+
+int open_epoll() {
+  const int epoll = ::epoll_create1(EPOLL_CLOEXEC);
+  ASSERT(epoll >= 0, "a loop is made while descriptors are left");
+  return epoll;
 }
 
 }  // namespace
@@ -57,6 +72,7 @@ Loop::Loop(int index, std::shared_ptr<Shared> shared)
       shared_(std::move(shared)),
       work_(io_.get_executor()),
       timer_(io_),
+      ready_(io_, open_epoll()),
       now_(std::chrono::steady_clock::now()),
       reserve_(open_reserve()) {
   heads_.set_time(std::time(nullptr));
@@ -109,6 +125,7 @@ void Loop::run() {
   sigaddset(&pipe_only, SIGPIPE);
   pthread_sigmask(SIG_BLOCK, &pipe_only, nullptr);
   for (auto& listener : listeners_) accept(*listener);
+  await_ready();
   arm_sweep();
   io_.run();
   // Connections may outlive us in a handler's hands; what they post from now on is dropped.
@@ -128,21 +145,37 @@ void Loop::stop() {
     close_listeners();
     close_all();
     timer_.cancel();
+    ready_.cancel();
     work_.reset();
   });
 }
 
 void Loop::accept(Listener& listener) {
-  listener.acceptor.async_accept(
-      io_.get_executor(), [this, &listener](ErrorCode error, Socket socket) {
-        if (stopping_ || draining_ || error == asio::error::operation_aborted) return;
-        if (!error) {
-          admit(std::move(socket));
-        } else if (error != asio::error::connection_aborted) {
-          return shed_one(listener);
-        }
-        accept(listener);
-      });
+  listener.acceptor.async_wait(Acceptor::wait_read, [this, &listener](ErrorCode error) {
+    if (stopping_ || draining_ || error) return;
+    refresh_now();
+    if (take_waiting(listener)) accept(listener);
+  });
+}
+
+// False when the machine could not take one: the listener then rests until the next sweep.
+bool Loop::take_waiting(Listener& listener) {
+  for (int i = 0; i < kAcceptsInARow; ++i) {
+    sockaddr_storage peer{};
+    socklen_t size = sizeof peer;
+    Descriptor socket(::accept4(listener.acceptor.native_handle(),
+                                reinterpret_cast<sockaddr*>(&peer), &size,
+                                SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (socket) {
+      admit(std::move(socket), address_of(peer));
+    } else if (errno == EAGAIN) {
+      return true;
+    } else if (errno != ECONNABORTED && errno != EINTR) {
+      shed_one(listener);
+      return false;
+    }
+  }
+  return true;
 }
 
 // Out of descriptors or memory: the backlog would keep the listener readable for ever. One
@@ -158,28 +191,49 @@ void Loop::shed_one(Listener& listener) {
   listener.paused = true;
 }
 
-void Loop::admit(Socket socket) {
-  ErrorCode error;
-  const auto endpoint = socket.remote_endpoint(error);
-  if (error) return;
-  socket.non_blocking(true, error);
-  if (!error) socket.set_option(asio::ip::tcp::no_delay(true), error);
-  const Address peer = address_of(endpoint.address());
-  if (error || !shared_->counts.enter(peer)) return;
+void Loop::admit(Descriptor socket, const Address& peer) {
+  const int on = 1;
+  if (::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) return;
+  if (!shared_->counts.enter(peer)) return;
   SslPtr ssl;
   if (shared_->tls.enabled()) {
-    ssl = shared_->tls.session(socket.native_handle());
+    ssl = shared_->tls.session(socket.get());
     if (!ssl) {
       shared_->counts.leave(peer);
       return;
     }
   }
-  refresh_now();
+  const int descriptor = socket.get();
   auto connection = std::make_shared<Connection>(
       shared_from_this(), Transport(std::move(socket), std::move(ssl)), peer);
   connection->set_slot(connections_.size());
   connections_.push_back(connection);
-  connection->start();
+  epoll_event event{};
+  event.events = Transport::kEdges;
+  event.data.ptr = connection.get();
+  if (::epoll_ctl(ready_.native_handle(), EPOLL_CTL_ADD, descriptor, &event) != 0) {
+    connection->close();
+  }
+}
+
+void Loop::await_ready() {
+  ready_.async_wait(asio::posix::descriptor_base::wait_read, [this](ErrorCode error) {
+    if (stopping_ || error) return;
+    serve_ready();
+    await_ready();
+  });
+}
+
+void Loop::serve_ready() {
+  std::array<epoll_event, kEventsInARow> events;
+  const int count = ::epoll_wait(ready_.native_handle(), events.data(), events.size(), 0);
+  serving_ = true;
+  for (int i = 0; i < count; ++i) {
+    const epoll_event& event = events[static_cast<std::size_t>(i)];
+    static_cast<Connection*>(event.data.ptr)->on_ready(event.events);
+  }
+  serving_ = false;
+  leaving_.clear();
 }
 
 void Loop::remove(Connection& connection) {
@@ -187,6 +241,7 @@ void Loop::remove(Connection& connection) {
   shared_->counts.leave(connection.peer());
   connections_.back()->set_slot(slot);
   std::swap(connections_[slot], connections_.back());
+  if (serving_) leaving_.push_back(std::move(connections_.back()));
   connections_.pop_back();
 }
 

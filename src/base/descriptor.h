@@ -7,7 +7,7 @@
 
 #include <utility>
 
-namespace kubiya::engine {
+namespace kubiya {
 
 class Descriptor {
  public:
@@ -33,4 +33,4 @@ class Descriptor {
   int fd_ = -1;
 };
 
-}  // namespace kubiya::engine
+}  // namespace kubiya
