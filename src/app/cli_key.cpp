@@ -9,6 +9,7 @@
 #include "app/config_value.h"
 #include "base/encoding.h"
 #include "identity/api_key.h"
+#include "identity/key_life.h"
 #include "identity/rules.h"
 #include "policy/policy.h"
 #include "store/store.h"
@@ -126,12 +127,6 @@ Result<> create(const KeyCreate& command) {
   return {};
 }
 
-std::string state_of(const store::KeyRow& row, std::int64_t now_ms) {
-  if (row.revoked_ms != 0) return "revoked";
-  if (row.expires_ms != 0 && row.expires_ms <= now_ms) return "expired";
-  return "active";
-}
-
 Result<> list(const KeyList& command) {
   const Config config = TRY(load(command.where));
   const std::unique_ptr<store::Database> database = TRY(open_existing(config));
@@ -142,8 +137,8 @@ Result<> list(const KeyList& command) {
   fmt::print("{:<14} {:<8} {:<6} {:<20} {:<24} {:<24} {}\n", "ID", "STATE", "ENDS", "OWNER",
              "SCOPES", "EXPIRES", "NAME");
   for (const store::KeyRow& row : rows) {
-    fmt::print("{:<14} {:<8} …{:<5} {:<20} {:<24} {:<24} {}\n", row.id, state_of(row, now),
-               row.hint, row.owner, row.scopes,
+    fmt::print("{:<14} {:<8} …{:<5} {:<20} {:<24} {:<24} {}\n", row.id,
+               to_string(identity::state_of(row, now)), row.hint, row.owner, row.scopes,
                row.expires_ms == 0 ? "never" : format_time(from_unix_ms(row.expires_ms)), row.name);
   }
   return {};

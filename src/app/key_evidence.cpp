@@ -15,6 +15,7 @@ using store::KeyRow;
 using Recorded = KeyRow::Recorded;
 
 constexpr std::chrono::milliseconds kLookEvery{500};
+constexpr std::chrono::seconds kCountEvery{5};
 
 Recorded state_of(const KeyRow& row) {
   return row.revoked_ms == 0 ? Recorded::made : Recorded::revoked;
@@ -33,8 +34,17 @@ json::object fields_of(const KeyRow& row, std::optional<unsigned> user) {
                       {"created", time_of(row.created_ms)},
                       {"by", row.made_by}};
   fields["expires"] = row.expires_ms == 0 ? "never" : time_of(row.expires_ms);
+  if (!row.replaces.empty()) fields["replaces"] = row.replaces;
   if (user) fields["user"] = *user;
   return fields;
+}
+
+// Written by this program, so a text that is no object is a damaged database; the name of the
+// event and the key are on record all the same.
+json::object fields_of(const store::KeyChange& change) {
+  auto parsed = parse_json(change.fields);
+  if (parsed && parsed->is_object()) return std::move(parsed->get_object());
+  return {{"key", change.key}};
 }
 
 struct Event {
@@ -58,31 +68,48 @@ std::vector<Event> events_of(const KeyRow& row, Recorded known, std::optional<un
 
 }  // namespace
 
+namespace {
+
+// Of what the journal owes an answer, and the first failure.
+struct Waiting {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::size_t owed = 0;
+  Result<> result;
+};
+
+void hand_in(audit::Journal& journal, const std::shared_ptr<Waiting>& waiting,
+             std::string_view event, const json::object& fields) {
+  {
+    const std::lock_guard lock(waiting->mutex);
+    ++waiting->owed;
+  }
+  journal.durable_event(event, fields, [waiting](Result<> recorded) {
+    const std::lock_guard lock(waiting->mutex);
+    --waiting->owed;
+    if (!recorded) waiting->result = std::move(recorded);
+    waiting->changed.notify_all();
+  });
+}
+
+}  // namespace
+
 Result<> record_key_changes(store::Database& database, audit::Journal& journal, unsigned user,
                             std::chrono::milliseconds patience) {
-  struct Waiting {
-    std::mutex mutex;
-    std::condition_variable changed;
-    std::size_t owed = 0;
-    Result<> result;
-  };
   const auto waiting = std::make_shared<Waiting>();
   store::Keys keys(database);
   std::vector<KeyRow> rows = TRY(keys.all());
   std::erase_if(rows, [](const KeyRow& row) { return row.recorded >= state_of(row); });
   for (const KeyRow& row : rows) {
     for (const Event& event : events_of(row, row.recorded, user)) {
-      {
-        const std::lock_guard lock(waiting->mutex);
-        ++waiting->owed;
-      }
-      journal.durable_event(event.name, event.fields, [waiting](Result<> recorded) {
-        const std::lock_guard lock(waiting->mutex);
-        --waiting->owed;
-        if (!recorded) waiting->result = std::move(recorded);
-        waiting->changed.notify_all();
-      });
+      hand_in(journal, waiting, event.name, event.fields);
     }
+  }
+  const std::vector<store::KeyChange> changes = TRY(keys.changes());
+  for (const store::KeyChange& change : changes) {
+    json::object fields = fields_of(change);
+    fields["user"] = user;
+    hand_in(journal, waiting, change.name, fields);
   }
   std::unique_lock lock(waiting->mutex);
   if (!waiting->changed.wait_for(lock, patience, [&] { return waiting->owed == 0; })) {
@@ -90,6 +117,7 @@ Result<> record_key_changes(store::Database& database, audit::Journal& journal, 
   }
   TRY_VOID(waiting->result);
   for (const KeyRow& row : rows) keys.set_recorded(row.id, state_of(row));
+  for (const store::KeyChange& change : changes) keys.forget_change(change.id);
   return {};
 }
 
@@ -103,6 +131,7 @@ KeyWatch::~KeyWatch() {
     answers_->changed.notify_all();
   }
   if (thread_.joinable()) thread_.join();
+  write_uses();
 }
 
 void KeyWatch::start() {
@@ -110,6 +139,8 @@ void KeyWatch::start() {
 }
 
 void KeyWatch::run() {
+  const SystemClock clock;
+  Mono next_count = clock.mono() + kCountEvery;
   for (;;) {
     {
       std::unique_lock lock(answers_->mutex);
@@ -120,6 +151,10 @@ void KeyWatch::run() {
     // A library may throw (bad_alloc); revocations must be noticed all the same, later.
     try {
       report(look());
+      if (clock.mono() >= next_count) {
+        next_count = clock.mono() + kCountEvery;
+        write_uses();
+      }
     } catch (const std::exception& e) {
       report(fail(Code::internal, "an exception", e.what()));
     }
@@ -135,7 +170,13 @@ void KeyWatch::report(const Result<>& looked) {
   failing_ = !looked;
 }
 
+void KeyWatch::write_uses() {
+  std::vector<store::KeyUse> uses = book_.uses().take(unix_ms(SystemClock().wall()));
+  if (!uses.empty()) keys_.count(std::move(uses));
+}
+
 Result<> KeyWatch::look() {
+  const std::lock_guard lock(looking_);
   take_answers();
   // Asked before the rows are read: what is committed in between is noticed by the next look.
   const std::int64_t version = database_.data_version();
@@ -143,6 +184,8 @@ Result<> KeyWatch::look() {
   if (!stale_) return {};
   std::vector<KeyRow> rows = TRY(keys_.all());
   for (const KeyRow& row : rows) hand_in(row);
+  const std::vector<store::KeyChange> changes = TRY(keys_.changes());
+  for (const store::KeyChange& change : changes) hand_in(change);
   std::erase_if(rows, [&](const KeyRow& row) {
     const auto known = progress_.find(row.id);
     return row.recorded == Recorded::nothing &&
@@ -167,6 +210,10 @@ void KeyWatch::take_answers() {
                  {{"key", answer.key}, {"detail", answer.result.error().detail}});
       continue;
     }
+    if (answer.change != 0) {
+      keys_.forget_change(answer.change);
+      continue;
+    }
     Progress& progress = progress_[answer.key];
     progress.recorded = std::max(progress.recorded, answer.state);
     keys_.set_recorded(answer.key, answer.state);
@@ -185,19 +232,29 @@ void KeyWatch::hand_in(const KeyRow& row) {
   }
   progress_[row.id].handed_in = state_of(row);
   for (const Event& event : events_of(row, done, std::nullopt)) {
-    {
-      const std::lock_guard lock(answers_->mutex);
-      ++answers_->owed;
-    }
-    journal_.durable_event(
-        event.name, event.fields,
-        [answers = answers_, key = row.id, state = event.state](Result<> recorded) {
-          const std::lock_guard lock(answers->mutex);
-          --answers->owed;
-          answers->told.push_back({key, state, std::move(recorded)});
-          answers->changed.notify_all();
-        });
+    tell(event.name, event.fields, {row.id, event.state, 0, {}});
   }
+}
+
+void KeyWatch::hand_in(const store::KeyChange& change) {
+  if (change.id <= changes_told_) return;
+  changes_told_ = change.id;
+  tell(change.name, fields_of(change), {change.key, Recorded::nothing, change.id, {}});
+}
+
+void KeyWatch::tell(std::string_view event, const json::object& fields, Told answer) {
+  {
+    const std::lock_guard lock(answers_->mutex);
+    ++answers_->owed;
+  }
+  journal_.durable_event(
+      event, fields, [answers = answers_, answer = std::move(answer)](Result<> recorded) mutable {
+        const std::lock_guard lock(answers->mutex);
+        --answers->owed;
+        answer.result = std::move(recorded);
+        answers->told.push_back(std::move(answer));
+        answers->changed.notify_all();
+      });
 }
 
 Result<> KeyWatch::settle(std::chrono::milliseconds patience) {

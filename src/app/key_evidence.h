@@ -40,10 +40,11 @@ class KeyWatch {
   KeyWatch(const KeyWatch&) = delete;
   KeyWatch& operator=(const KeyWatch&) = delete;
 
-  // Looks twice a second from now on. Before that, only the caller's thread looks.
+  // From now on looks twice a second, and writes down every few seconds how often keys were used.
   void start();
   // One look: hands the journal each change that is not on record, once, and fills the book. Blocks
-  // on the database only. After an error the next look tries again.
+  // on the database only. After an error the next look tries again. Any thread: who changed a key
+  // and looks has changed it for every event loop.
   Result<> look();
   // Looks, waits until what was handed in is on record, `patience` at most, and looks again.
   Result<> settle(std::chrono::milliseconds patience = kEvidencePatience);
@@ -57,6 +58,7 @@ class KeyWatch {
   struct Told {
     std::string key;
     Recorded state = Recorded::nothing;
+    std::int64_t change = 0;  // id of a change that has its own row; 0: the state is meant
     Result<> result;
   };
   // Outlives the watch as long as the journal owes an answer.
@@ -71,14 +73,19 @@ class KeyWatch {
   void run();
   void take_answers();
   void hand_in(const store::KeyRow& row);
+  void hand_in(const store::KeyChange& change);
+  void tell(std::string_view event, const json::object& fields, Told answer);
+  void write_uses();
   void report(const Result<>& looked);
 
   store::Database& database_;
   store::Keys keys_;
   audit::Journal& journal_;
   identity::KeyBook& book_;
+  std::mutex looking_;  // guards what follows but `answers_`
   std::shared_ptr<Answers> answers_ = std::make_shared<Answers>();
   std::unordered_map<std::string, Progress> progress_;  // of keys changed since the start
+  std::int64_t changes_told_ = 0;                       // id of the last one that was handed in
   std::optional<std::int64_t> seen_version_;            // of the database, when it was last read
   bool stale_ = true;
   bool failing_ = false;

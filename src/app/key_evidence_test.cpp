@@ -142,6 +142,40 @@ TEST_F(KeyEvidence, AKeyCountsOnceItsMakingIsOnRecord) {
   }
 }
 
+TEST_F(KeyEvidence, ChangesOfAKeyAreOnRecordOnce) {
+  KeyWatch watch(*database_, *journal_, book_);
+  store::Keys keys(*real_);
+  const std::string old = make("ada"), next = make("ada");
+  ASSERT_TRUE(keys.set_labels(id_of(old), R"({"team":"x"})", "bob"));
+  ASSERT_TRUE(watch.settle());
+  ASSERT_TRUE(keys.retire(id_of(old), 1, "bob"));
+  ASSERT_TRUE(watch.settle());
+  ASSERT_TRUE(watch.settle());
+  const auto labelled = events("key_labelled"), retired = events("key_retired");
+  ASSERT_EQ(labelled.size(), 1u);
+  ASSERT_EQ(retired.size(), 1u);
+  EXPECT_NE(retired[0].find(R"("by":"bob")"), std::string::npos) << retired[0];
+  EXPECT_NE(retired[0].find(id_of(old)), std::string::npos) << retired[0];
+  EXPECT_EQ(verdict(old), "expired_api_key");
+  EXPECT_EQ(verdict(next), "good");
+  ASSERT_TRUE(store::Meta(*real_).set("a", "later write"));
+  EXPECT_TRUE(keys.changes()->empty());
+}
+
+TEST_F(KeyEvidence, TheUseOfKeysIsWrittenDown) {
+  const std::string key = make("ada");
+  {
+    KeyWatch watch(*database_, *journal_, book_);
+    ASSERT_TRUE(watch.settle());
+    book_.uses().counter(0, id_of(key), "agent")->add();
+  }
+  ASSERT_TRUE(store::Meta(*real_).set("a", "later write"));
+  const auto uses = store::Keys(*real_).usage({"default"}, id_of(key), 0);
+  ASSERT_EQ(uses->size(), 1u);
+  EXPECT_EQ((*uses)[0].calls, 1);
+  EXPECT_GT(store::Keys(*real_).get(id_of(key))->last_used_ms, 0);
+}
+
 TEST_F(KeyEvidence, ARevocationIsNotMissedWhenAReadFails) {
   KeyWatch watch(*database_, *journal_, book_);
   const std::string key = make("ada");

@@ -10,6 +10,7 @@
 #include <CLI/CLI.hpp>
 
 #include "app/cli.h"
+#include "app/cli_key_life.h"
 #include "app/cli_usage.h"
 #include "app/demo.h"
 
@@ -126,6 +127,32 @@ void add_config(CLI::App& app, Chosen& chosen) {
   docs->callback([&chosen] { chosen = [] { return cli::config_docs(); }; });
 }
 
+void add_key_life(CLI::App& group, Chosen& chosen) {
+  static cli::KeyCommand key;
+  const auto add = [&](const char* name, const char* what, int (*run)(const cli::KeyCommand&)) {
+    CLI::App* command = group.add_subcommand(name, what);
+    add_installation(*command, key.where);
+    command->add_option("id", key.id, "Id of the key, as `key list` shows it")->required();
+    command->callback([&chosen, run] { chosen = [run] { return run(key); }; });
+    return command;
+  };
+  add("describe", "Everything known of a key but the key", cli::key_describe)
+      ->add_flag("--json", key.json, "As a JSON object");
+  add("rotate", "Make its successor, printed once on stdout; both work", cli::key_rotate)
+      ->add_option("--expires", key.expires, "Lifetime such as 90d, or never; as before");
+  add("promote", "The successor takes its place; the old key ends after the overlap",
+      cli::key_promote)
+      ->add_option("--overlap", key.overlap, "How long the old key goes on")
+      ->capture_default_str();
+  add("retire", "End a replaced key now", cli::key_retire)
+      ->add_flag("--force", key.force, "Also when it was used within the last hour");
+  add("label", "Set or take away labels", cli::key_label)
+      ->add_option("labels", key.labels, "name=value sets one, name= takes it away")
+      ->required();
+  add("usage", "Calls made with it in the last 90 days, by day and client", cli::key_usage)
+      ->add_flag("--json", key.json, "As a JSON array");
+}
+
 void add_key(CLI::App& app, Chosen& chosen) {
   static cli::KeyCreate create;
   static cli::KeyList list;
@@ -162,6 +189,7 @@ void add_key(CLI::App& app, Chosen& chosen) {
   add_installation(*command, revoke.where);
   command->add_option("id", revoke.id, "Id of the key, as `key list` shows it")->required();
   command->callback([&chosen] { chosen = [] { return cli::key_revoke(revoke); }; });
+  add_key_life(*group, chosen);
 }
 
 void add_journal(CLI::App& command, cli::AuditPlace& place) {

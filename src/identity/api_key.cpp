@@ -156,7 +156,7 @@ Result<Secret> open_pepper(const std::string& path, bool create) {
 bool KeyBook::same(const Map& a, const Map& b) {
   const auto decides = [](const store::KeyRow& row) {
     return std::tie(row.digest, row.tenant, row.issuer, row.owner, row.scopes, row.expires_ms,
-                    row.revoked_ms);
+                    row.revoked_ms, row.retires_ms);
   };
   return a.size() == b.size() && std::all_of(a.begin(), a.end(), [&](const auto& entry) {
            const auto other = b.find(entry.first);
@@ -202,6 +202,9 @@ Checked<store::KeyRow> KeyBook::check(std::string_view text, Wall now) const {
   const store::KeyRow& row = found->second;
   if (row.revoked_ms != 0) return refuse(Reason::revoked_api_key);
   if (row.expires_ms != 0 && unix_ms(now) >= row.expires_ms) return refuse(Reason::expired_api_key);
+  if (row.retires_ms != 0 && unix_ms(now) >= row.retires_ms) {
+    return tl::unexpected(Failure{Reason::expired_api_key, "another key has taken its place"});
+  }
   return row;
 }
 

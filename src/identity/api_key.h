@@ -20,6 +20,7 @@
 #include "base/scopes.h"
 #include "base/secret.h"
 #include "identity/jwt.h"
+#include "identity/key_use.h"
 #include "identity/reason.h"
 #include "store/records.h"
 
@@ -54,9 +55,11 @@ class KeyBook {
   void replace(std::vector<store::KeyRow> rows);  // any thread
   // Grows with each replacement; a key checked under an older epoch must be checked again.
   std::uint64_t epoch() const { return epoch_.load(std::memory_order_acquire); }
-  // The row of a good, unexpired, unrevoked key; otherwise bad_api_key, unknown_api_key,
-  // revoked_api_key or expired_api_key. Any thread.
+  // The row of a good, unexpired, unrevoked key whose place no other has taken; otherwise
+  // bad_api_key, unknown_api_key, revoked_api_key or expired_api_key. Any thread.
   Checked<store::KeyRow> check(std::string_view text, Wall now) const;
+  // How often they are used.
+  KeyUses& uses() { return uses_; }
 
  private:
   using Map = std::unordered_map<std::string, store::KeyRow>;
@@ -67,6 +70,7 @@ class KeyBook {
   mutable std::mutex mutex_;  // guards the pointer, held for its copy only
   std::shared_ptr<const Map> map_ = std::make_shared<Map>();
   std::atomic<std::uint64_t> epoch_{0};
+  KeyUses uses_;
 };
 
 }  // namespace kubiya::identity

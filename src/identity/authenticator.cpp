@@ -39,9 +39,10 @@ using JobPtr = std::shared_ptr<Job>;
 
 // State of one event loop; touched on its thread only.
 struct alignas(64) Loop {
-  Loop(std::size_t entries, std::size_t issuers, std::size_t cold)
-      : good(entries), bad(kRefusalsMax), waiting(issuers), budget(cold) {}
+  Loop(int number, std::size_t entries, std::size_t issuers, std::size_t cold)
+      : index(number), good(entries), bad(kRefusalsMax), waiting(issuers), budget(cold) {}
 
+  const int index;
   crypto::Sha256 sha256;
   DigestMemo memo;
   HeaderMemo headers;
@@ -69,8 +70,8 @@ class AuthenticatorImpl final : public Authenticator {
       : options_(std::move(options)), issuers_(std::move(issuers)), keys_(keys), clock_(clock) {
     options_.cold_per_turn = std::max<std::size_t>(1, options_.cold_per_turn);
     for (int i = 0; i < std::max(1, options_.loops); ++i) {
-      loops_.push_back(
-          std::make_unique<Loop>(options_.cache_entries, issuers_.size(), options_.cold_per_turn));
+      loops_.push_back(std::make_unique<Loop>(i, options_.cache_entries, issuers_.size(),
+                                              options_.cold_per_turn));
     }
   }
 
@@ -179,7 +180,10 @@ class AuthenticatorImpl final : public Authenticator {
   // The hot path: no lock, no allocation.
   std::optional<Verdict> cached(const CacheKey& key, Loop& loop, Mono now) {
     if (const Good* good = loop.good.find(key, now)) {
-      if (is_current(*good)) return Verdict(good->principal);
+      if (is_current(*good)) {
+        if (good->uses) good->uses->add();
+        return Verdict(good->principal);
+      }
       loop.good.erase(key);
     }
     if (const Bad* bad = loop.bad.find(key, now)) {
@@ -199,7 +203,9 @@ class AuthenticatorImpl final : public Authenticator {
   Verdict conclude(const CacheKey& key, const Judgement& judgement, Loop& loop) {
     const Mono now = clock_.mono();
     if (const auto* good = std::get_if<Good>(&judgement.answer)) {
-      loop.good.put(key, *good, now);
+      Good counted = *good;
+      count_first(counted, loop);
+      loop.good.put(key, counted, now);
       return good->principal;
     }
     const auto& refused = std::get<Refused>(judgement.answer);
@@ -210,6 +216,16 @@ class AuthenticatorImpl final : public Authenticator {
           key, Bad{refused, now + kRefusalSeconds, judgement.issuer, judgement.issuer_epoch}, now);
     }
     return tl::unexpected(refused);
+  }
+
+  // Later calls out of the cache only add to the counter.
+  void count_first(Good& good, const Loop& loop) {
+    const auto& facts = good.principal->facts();
+    if (!good.from_key_book || !facts.api_key) return;
+    const auto parts = parse_key(facts.api_key->reveal());
+    if (!parts) return;
+    good.uses = keys_.uses().counter(loop.index, parts->id, facts.client);
+    good.uses->add();
   }
 
   Judgement judge(const Credential& credential, Loop& loop) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "crypto/digest.h"
+#include "identity/key_life.h"
 #include "identity/minter.h"
 #include "identity/provider.h"
 
@@ -13,16 +14,6 @@ namespace {
 
 Wall saturating_add(Wall time, std::chrono::seconds more) {
   return time > Wall::max() - more ? Wall::max() : time + more;
-}
-
-Scopes split_scopes(std::string_view text) {
-  Scopes out;
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find(' '), text.size());
-    if (end > 0) out.add(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  return out;
 }
 
 std::string_view source_name(Source source) {
@@ -38,9 +29,10 @@ std::string_view source_name(Source source) {
   return "header";
 }
 
-// A key's own expiry ends the principal too.
+// A key's own end ends the principal too.
 Wall key_expiry(const store::KeyRow& row) {
-  return row.expires_ms == 0 ? Wall::max() : from_unix_ms(row.expires_ms);
+  const std::int64_t ends = ends_ms(row);
+  return ends == 0 ? Wall::max() : from_unix_ms(ends);
 }
 
 // A key that was made without naming an issuer is, of a server with issuers, for the callers of
@@ -188,7 +180,7 @@ Answer Judge::admit(TokenFacts token, const TokenRules& rules, const Judgement& 
       good.from_key_book = true;
       good.valid_until = std::min(good.valid_until, key_expiry(*row));
       facts.expires_at = std::min(facts.expires_at, key_expiry(*row));
-      facts.scopes = facts.scopes.intersect(options_.scope_rules.expand(split_scopes(row->scopes)));
+      facts.scopes = facts.scopes.intersect(options_.scope_rules.expand(scopes_of(*row)));
     }
     facts.key_fingerprint = crypto::fingerprint(token.api_key->reveal());
   }
@@ -221,7 +213,7 @@ Answer Judge::judge_key(const Credential& credential) const {
   facts.issuer = row->issuer;
   facts.subject = row->owner;
   facts.display_name = row->owner;
-  facts.token_scopes = split_scopes(row->scopes);
+  facts.token_scopes = scopes_of(*row);
   facts.scopes = options_.scope_rules.expand(facts.token_scopes);
   facts.kind = credential.source == Source::shared_key ? CredentialKind::shared_key
                                                        : CredentialKind::api_key;

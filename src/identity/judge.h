@@ -27,6 +27,7 @@ struct Good {
   std::uint64_t issuer_epoch = 0;
   bool from_key_book = false;
   std::uint64_t key_epoch = 0;
+  std::shared_ptr<UseCounter> uses;  // of a key that is in the book
 };
 
 // The issuer must fetch keys before this token can be judged.

@@ -37,6 +37,63 @@ TEST(ApiKeyMode, PrincipalIsTheOwnerOfTheKey) {
   EXPECT_EQ(outcome(world.now(bearer(header))), "expired_api_key") << "although it was cached";
 }
 
+TEST(ApiKeyMode, AKeyEndsWhenAnotherHasTakenItsPlace) {
+  World world;
+  const NewKey made = world.add_key({.owner = "ada", .expires_ms = (kNow + 500) * 1000});
+  world.rows[0].retires_ms = (kNow + 100) * 1000;
+  world.keys.replace(world.rows);
+  world.open_keys();
+  const std::string header = "Bearer " + std::string(made.key.reveal());
+  const auto verdict = world.now(bearer(header));
+  ASSERT_TRUE(verdict && *verdict);
+  EXPECT_EQ((**verdict)->facts().expires_at, at(kNow + 100));
+  world.clock.advance(100s);
+  EXPECT_EQ(outcome(world.now(bearer(header))), "expired_api_key") << "although it was cached";
+  EXPECT_FALSE(world.authenticator->still_good(***verdict));
+}
+
+TEST(ApiKeyMode, EveryCallWithAKeyIsCounted) {
+  World world;
+  const NewKey ada = world.add_key({.owner = "ada"}), bob = world.add_key({.owner = "bob"});
+  world.open_keys();
+  const auto call = [&](const NewKey& key, const char* said) {
+    const std::string header = "Bearer " + std::string(key.key.reveal());
+    EXPECT_EQ(outcome(world.now(bearer(header))), said);
+  };
+  for (int i = 0; i < 5; ++i) call(ada, "served");
+  call(bob, "served");
+  const auto first = world.keys.uses().take(3 * 86'400'000 + 7);
+  ASSERT_EQ(first.size(), 2u);
+  const auto& of_ada = first[0].key == ada.id ? first[0] : first[1];
+  EXPECT_EQ(of_ada.calls, 5);
+  EXPECT_EQ(of_ada.day, 3);
+  EXPECT_EQ(of_ada.last_ms, 3 * 86'400'000 + 7);
+  EXPECT_TRUE(world.keys.uses().take(8).empty());
+  world.rows[1].revoked_ms = 1;
+  world.keys.replace(world.rows);
+  call(bob, "revoked_api_key");
+  call(ada, "served");
+  const auto second = world.keys.uses().take(9);
+  ASSERT_EQ(second.size(), 1u) << "a refused call is no use";
+  EXPECT_EQ(second[0].calls, 1);
+}
+
+TEST(TokenMode, UseIsCountedByTheClientThatBroughtTheKey) {
+  World world;
+  publish(world.client);
+  const NewKey key = world.add_key({.tenant = "default", .scopes = "read"});
+  world.open_tokens();
+  for (const char* client : {"ci", "laptop", "ci"}) {
+    const auto token =
+        claims_token({{"kubiya_api_key", std::string(key.key.reveal())}, {"client_id", client}});
+    EXPECT_EQ(outcome(world.token(token)), "served");
+  }
+  const auto uses = world.keys.uses().take(1);
+  ASSERT_EQ(uses.size(), 2u);
+  EXPECT_EQ(uses[0].client + "=" + std::to_string(uses[0].calls), "ci=2");
+  EXPECT_EQ(uses[1].client + "=" + std::to_string(uses[1].calls), "laptop=1");
+}
+
 TEST(ApiKeyMode, SourceOfTheKeyIsKept) {
   World world;
   const NewKey made = world.add_key({.tenant = "acme", .owner = "ada"});

@@ -24,20 +24,22 @@ Error unknown_key() { return {Code::not_found, "There is no key of that id.", {}
 
 }  // namespace
 
+Result<> Keys::insert(Connection& connection, const KeyRow& row) {
+  TRY(change(connection,
+             "INSERT INTO keys (id, digest, tenant, owner, name, scopes, hint, created_ms,"
+             " expires_ms, revoked_ms, last_used_ms, issuer, labels, made_by, replaces,"
+             " promoted_ms, retires_ms, revoked_by)"
+             " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,"
+             " ?17, ?18)",
+             row.id, row.digest, row.tenant, row.owner, row.name, row.scopes, row.hint,
+             row.created_ms, row.expires_ms, row.revoked_ms, row.last_used_ms, row.issuer,
+             row.labels, row.made_by, row.replaces, row.promoted_ms, row.retires_ms,
+             row.revoked_by));
+  return {};
+}
+
 Result<> Keys::create(const KeyRow& row) {
-  return db_.write_wait([&row](Connection& connection) -> Result<> {
-    TRY(change(connection,
-               "INSERT INTO keys (id, digest, tenant, owner, name, scopes, hint, created_ms,"
-               " expires_ms, revoked_ms, last_used_ms, issuer, labels, made_by, replaces,"
-               " promoted_ms, retires_ms, revoked_by)"
-               " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,"
-               " ?17, ?18)",
-               row.id, row.digest, row.tenant, row.owner, row.name, row.scopes, row.hint,
-               row.created_ms, row.expires_ms, row.revoked_ms, row.last_used_ms, row.issuer,
-               row.labels, row.made_by, row.replaces, row.promoted_ms, row.retires_ms,
-               row.revoked_by));
-    return {};
-  });
+  return db_.write_wait([&row](Connection& connection) { return insert(connection, row); });
 }
 
 Result<std::vector<KeyRow>> Keys::list(const KeyFilter& filter) {
@@ -66,6 +68,27 @@ Result<KeyRow> Keys::get(std::string_view id) {
   });
 }
 
+Result<KeyRow> Keys::find(std::string_view id, const KeyFilter& filter) {
+  static const std::string sql = std::string(kSelect) +
+                                 "WHERE id = ?1 AND tenant = ?2 AND (?3 IS NULL OR issuer = ?3)"
+                                 " AND (?4 IS NULL OR owner = ?4)";
+  return read_value(db_, [&](Connection& connection) -> Result<KeyRow> {
+    Statement statement =
+        TRY(query(connection, sql, id, filter.tenant, filter.issuer, filter.owner));
+    if (!TRY(statement.step())) return fail(unknown_key());
+    return read_key(statement);
+  });
+}
+
+Result<std::optional<KeyRow>> Keys::successor(std::string_view id) {
+  static const std::string sql = std::string(kSelect) + "WHERE replaces = ?1 AND revoked_ms = 0";
+  return read_value(db_, [&](Connection& connection) -> Result<std::optional<KeyRow>> {
+    Statement statement = TRY(query(connection, sql, id));
+    if (!TRY(statement.step())) return std::nullopt;
+    return std::optional(read_key(statement));
+  });
+}
+
 // Revoking twice keeps the first time.
 Result<> Keys::revoke(std::string_view id, std::int64_t now_ms, std::string_view by) {
   return db_.write_wait([&](Connection& connection) -> Result<> {
@@ -78,16 +101,6 @@ Result<> Keys::revoke(std::string_view id, std::int64_t now_ms, std::string_view
     if (revoked == 0) return fail(unknown_key());
     return {};
   });
-}
-
-void Keys::used(std::string id, std::int64_t now_ms) {
-  db_.write(
-      [id = std::move(id), now_ms](Connection& connection) -> Result<> {
-        TRY(change(connection, "UPDATE keys SET last_used_ms = max(last_used_ms, ?2) WHERE id = ?1",
-                   id, now_ms));
-        return {};
-      },
-      {});
 }
 
 void Keys::set_recorded(std::string id, KeyRow::Recorded recorded) {

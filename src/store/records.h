@@ -111,6 +111,23 @@ struct KeyFilter {
   std::optional<std::string> owner = {};
 };
 
+// What was done to a key, for the audit journal.
+struct KeyChange {
+  std::int64_t id = 0;  // grows
+  std::string key;
+  std::string name;    // of the event
+  std::string fields;  // JSON object
+};
+
+// Calls made with a key on one day.
+struct KeyUse {
+  std::string key;
+  std::string client;    // OAuth client of the token that carried it; empty: it came by itself
+  std::int64_t day = 0;  // since 1970-01-01, UTC
+  std::int64_t calls = 0;
+  std::int64_t last_ms = 0;
+};
+
 // Part of a longer list. `more`: something follows that would not fit.
 template <class Row>
 struct Page {

@@ -88,11 +88,34 @@ class Keys {
   Result<KeyRow> get(std::string_view id);
   // `by` is who did it, in display form.
   Result<> revoke(std::string_view id, std::int64_t now_ms, std::string_view by = "command_line");
-  void used(std::string id, std::int64_t now_ms);  // not waited for
+  // One that the filter leaves out is Code::not_found, as one that is not there.
+  Result<KeyRow> find(std::string_view id, const KeyFilter& filter);
+  // The key that is to take the place of this one, or has; nothing when there is none.
+  Result<std::optional<KeyRow>> successor(std::string_view id);
+
+  // The life of a key. `by` is who does it, in display form.
+  // Makes `row`, the successor of the key that it `replaces`; both are good. Code::conflict when
+  // that key has one already, or ends anyway.
+  Result<> stage(const KeyRow& row);
+  // From now on it stands for the key that it replaces, which ends at `retires_ms`.
+  Result<> promote(std::string_view id, std::int64_t now_ms, std::int64_t retires_ms,
+                   std::string_view by = "command_line");
+  Result<> retire(std::string_view id, std::int64_t at_ms, std::string_view by = "command_line");
+  Result<> set_labels(std::string_view id, std::string_view labels,
+                      std::string_view by = "command_line");
+  // Changes by these three that are not known to be in the audit journal, oldest first.
+  Result<std::vector<KeyChange>> changes();
+  void forget_change(std::int64_t id);  // not waited for: at worst it is recorded twice
+
+  void count(std::vector<KeyUse> uses);  // adds them; not waited for
+  // Latest day first.
+  Result<std::vector<KeyUse>> usage(const KeyFilter& filter, const std::optional<std::string>& id,
+                                    std::int64_t since_day);
   // Not waited for: at worst a change is recorded twice.
   void set_recorded(std::string id, KeyRow::Recorded recorded);
 
  private:
+  static Result<> insert(Connection& connection, const KeyRow& row);
   Database& db_;
 };
 

@@ -465,8 +465,6 @@ TEST_F(StoreTest, KeepsKeysAndTheirRevocation) {
   key.tenant = "globex";
   ASSERT_TRUE(keys.create(key));
   EXPECT_EQ(keys.all()->size(), 3u);
-  keys.used("id1", 50);
-  keys.used("id1", 40);
   ASSERT_TRUE(keys.revoke("id1", 60));
   ASSERT_TRUE(keys.revoke("id1", 70));
   const auto got = *keys.get("id1");
@@ -474,7 +472,6 @@ TEST_F(StoreTest, KeepsKeysAndTheirRevocation) {
   EXPECT_EQ(got.labels, hostile("labels"));
   EXPECT_EQ(got.made_by, hostile("by"));
   EXPECT_EQ(got.issuer, kKeyIssuer);
-  EXPECT_EQ(got.last_used_ms, 50);
   EXPECT_EQ(got.revoked_ms, 60);
   EXPECT_EQ(keys.revoke("nope", 1).error().code, Code::not_found);
   EXPECT_EQ(keys.get("nope").error().code, Code::not_found);
@@ -500,6 +497,84 @@ TEST_F(StoreTest, KeepsKeysOfNamesakesAtTwoIssuersApart) {
   EXPECT_EQ(ids_of({"acme", "https://a.example", "ada"}), (Ids{"a"}));
   EXPECT_EQ(ids_of({"acme", std::nullopt, "ada"}), (Ids{"a", "b"}));
   EXPECT_EQ(ids_of({"acme", "https://A.example", "ada"}), Ids{});
+}
+
+KeyRow key_of(const std::string& id, const std::string& owner = "ada",
+              const std::string& replaces = "") {
+  KeyRow key;
+  key.id = id;
+  key.tenant = "acme";
+  key.owner = owner;
+  key.created_ms = 1'000;
+  key.replaces = replaces;
+  return key;
+}
+
+TEST_F(StoreTest, AKeyHasOneSuccessorAtATime) {
+  ASSERT_TRUE(keys.create(key_of("old")));
+  EXPECT_EQ(keys.stage(key_of("n0", "ada", "nothing")).error().code, Code::not_found);
+  EXPECT_FALSE(*keys.successor("old"));
+  ASSERT_TRUE(keys.stage(key_of("n1", "ada", "old")));
+  EXPECT_EQ(keys.stage(key_of("n2", "ada", "old")).error().code, Code::conflict);
+  EXPECT_EQ((*keys.successor("old"))->id, "n1");
+  ASSERT_TRUE(keys.revoke("n1", 5));
+  ASSERT_TRUE(keys.stage(key_of("n3", "ada", "old"))) << "a revoked successor is none";
+  ASSERT_TRUE(keys.promote("n3", 10, 20));
+  EXPECT_EQ(keys.get("n3")->promoted_ms, 10);
+  EXPECT_EQ(keys.get("old")->retires_ms, 20);
+  EXPECT_EQ(keys.promote("n3", 11, 21).error().code, Code::conflict);
+  EXPECT_EQ(keys.promote("old", 11, 21).error().code, Code::conflict) << "it replaces nothing";
+  EXPECT_EQ(keys.promote("nothing", 11, 21).error().code, Code::not_found);
+  ASSERT_TRUE(keys.retire("old", 15));
+  EXPECT_EQ(keys.get("old")->retires_ms, 15);
+  EXPECT_EQ(keys.stage(key_of("n4", "ada", "old")).error().code, Code::conflict) << "it ends";
+  EXPECT_EQ(keys.retire("nothing", 15).error().code, Code::not_found);
+}
+
+TEST_F(StoreTest, ChangesOfKeysWaitForTheJournal) {
+  ASSERT_TRUE(keys.create(key_of("old")));
+  ASSERT_TRUE(keys.stage(key_of("new", "ada", "old")));
+  ASSERT_TRUE(keys.promote("new", 10, 20, hostile("by")));
+  ASSERT_TRUE(keys.set_labels("new", R"({"team":"x"})", "bob"));
+  EXPECT_EQ(keys.set_labels("nothing", "{}").error().code, Code::not_found);
+  EXPECT_EQ(keys.get("new")->labels, R"({"team":"x"})");
+  const auto changes = keys.changes();
+  ASSERT_EQ(changes->size(), 2u);
+  EXPECT_EQ((*changes)[0].name, "key_promoted");
+  EXPECT_NE((*changes)[0].fields.find(R"("replaces":"old")"), std::string::npos);
+  EXPECT_EQ((*changes)[1].name, "key_labelled");
+  EXPECT_NE((*changes)[1].fields.find(R"("by":"bob")"), std::string::npos);
+  keys.forget_change((*changes)[0].id);
+  ASSERT_TRUE(meta.set("a", "later write"));
+  EXPECT_EQ(keys.changes()->size(), 1u);
+}
+
+TEST_F(StoreTest, CountsTheUseOfKeysByDayAndClient) {
+  for (const char* id : {"a", "b"})
+    ASSERT_TRUE(keys.create(key_of(id, *id == 'a' ? "ada" : "bob")));
+  keys.count({{"a", "", 7, 3, 50}, {"a", "agent", 7, 1, 40}, {"gone", "", 7, 1, 1}});
+  keys.count({{"a", "", 7, 2, 45}, {"a", "", 8, 1, 60}, {"b", "", 8, 9, 70}});
+  ASSERT_TRUE(meta.set("a", "later write"));
+  const auto uses = keys.usage({"acme", std::nullopt, "ada"}, std::nullopt, 0);
+  ASSERT_EQ(uses->size(), 3u);
+  EXPECT_EQ((*uses)[0].day, 8);
+  EXPECT_EQ((*uses)[1].calls, 5);
+  EXPECT_EQ((*uses)[1].last_ms, 50);
+  EXPECT_EQ((*uses)[2].client, "agent");
+  EXPECT_EQ(keys.usage({"acme"}, "a", 8)->size(), 1u);
+  EXPECT_EQ(keys.usage({"globex"}, "a", 0)->size(), 0u);
+  EXPECT_EQ(keys.get("a")->last_used_ms, 60);
+}
+
+TEST_F(StoreTest, AnothersKeyIsNotThere) {
+  ASSERT_TRUE(keys.create(key_of("a")));
+  const std::string issuer(kKeyIssuer);
+  EXPECT_TRUE(keys.find("a", {"acme", issuer, "ada"}));
+  EXPECT_TRUE(keys.find("a", {"acme"}));
+  for (const KeyFilter& other : {KeyFilter{"globex"}, KeyFilter{"acme", issuer, "bob"},
+                                 KeyFilter{"acme", "https://a.example", "ada"}}) {
+    EXPECT_EQ(keys.find("a", other).error().code, Code::not_found);
+  }
 }
 
 TEST(Migrations, KeysMadeBeforeKeepWorking) {

@@ -21,7 +21,7 @@ from harness import BINARY, CANARY, ROOT, Issuer, Server, free_port, until, well
 
 HELLO = "name: hello\ndescription: Says hello.\nsteps:\n  - name: s\n    command: echo hello\n"
 COMMANDS = {"": {"serve", "dev", "config", "key", "audit", "workflow", "run"},
-            "config": {"check", "print", "docs"}, "key": {"create", "list", "revoke"},
+            "config": {"check", "print", "docs"}, "key": {"create", "describe", "label", "list", "promote", "retire", "revoke", "rotate", "usage"},
             "audit": {"list", "verify", "prove"}, "workflow": {"list", "show", "import"}, "run": {"list", "show"}}
 
 
