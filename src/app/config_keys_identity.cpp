@@ -14,7 +14,7 @@ Key scope_map() {
   key.shape = Shape::list;
   key.set = [allowed](Draft& draft, const Values& values) -> Result<> {
     policy::ScopeRules rules = policy::ScopeRules::defaults();
-    for (std::string item : values) {
+    for (const std::string& item : values) {
       const std::size_t equals = item.find('=');
       if (equals == 0 || equals == item.npos || equals + 1 == item.size()) {
         return fail(Code::invalid, allowed);

@@ -90,7 +90,7 @@ DataLock::~DataLock() {
 
 Result<Secret> open_key_pepper(const std::string& data_dir, store::Meta& meta) {
   const auto check = TRY(meta.get("pepper_check"));
-  const Secret pepper = TRY(identity::open_pepper(data_dir + "/pepper", !check.has_value()));
+  Secret pepper = TRY(identity::open_pepper(data_dir + "/pepper", !check.has_value()));
   const std::string now = hex(crypto::view(crypto::hmac_sha256(pepper.reveal(), "pepper check")));
   if (check && !crypto::equal_constant_time(*check, now)) {
     return fail(

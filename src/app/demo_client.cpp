@@ -76,7 +76,9 @@ std::string text_of(const LoopbackRequest& request) {
       request.method + " " + request.path +
       " HTTP/1.1\r\nHost: localhost:" + std::to_string(request.port) +
       "\r\nConnection: close\r\nContent-Length: " + std::to_string(request.body.size()) + "\r\n";
-  for (const auto& [name, value] : request.headers) text += name + ": " + value + "\r\n";
+  for (const auto& [name, value] : request.headers) {
+    text.append(name).append(": ").append(value).append("\r\n");
+  }
   return text + "\r\n" + request.body;
 }
 

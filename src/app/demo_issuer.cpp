@@ -19,7 +19,7 @@ Result<crypto::PrivateKey> open_key(const std::string& path) {
   Result<std::string> pem = read_file(path, 64 * 1024);
   if (pem) return crypto::PrivateKey::from_pem(*pem);
   if (pem.error().code != Code::not_found) return fail(pem.error());
-  const crypto::PrivateKey key = TRY(crypto::PrivateKey::generate(crypto::KeyType::rsa));
+  crypto::PrivateKey key = TRY(crypto::PrivateKey::generate(crypto::KeyType::rsa));
   TRY_VOID(write_private_file(path, key.to_pem()));
   return key;
 }

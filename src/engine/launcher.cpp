@@ -318,7 +318,10 @@ class ProcessLauncher final : public Launcher {
 
     std::vector<std::string> words = request.argv;
     std::vector<std::string> variables;
-    for (const auto& [name, value] : request.environment) variables.push_back(name + "=" + value);
+    variables.reserve(request.environment.size());
+    for (const auto& [name, value] : request.environment) {
+      variables.emplace_back(name).append(1, '=').append(value);
+    }
     const std::vector<char*> argv = pointers(words);
     const std::vector<char*> envp = pointers(variables);
 

@@ -54,7 +54,7 @@ bool has_marks(const std::string& environment, const workflow::Pairs& marks) {
   if (environment.empty() || marks.empty()) return false;
   for (const auto& [name, value] : marks) {
     std::string entry(1, '\0');
-    entry += name + "=" + value;
+    entry.append(name).append(1, '=').append(value);
     entry.push_back('\0');
     if (environment.find(entry) == std::string::npos) return false;
   }

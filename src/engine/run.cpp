@@ -51,6 +51,7 @@ Run::~Run() {
 
 std::vector<store::StepRow> Run::step_rows() const {
   std::vector<store::StepRow> rows;
+  rows.reserve(steps_.size());
   for (const auto& step : steps_) rows.push_back(step->row);
   return rows;
 }

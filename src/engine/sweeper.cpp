@@ -51,6 +51,7 @@ void Sweeper::sweep(std::vector<Kill> kills, const std::vector<Look>& looks) {
   for (const Look& look : looks) look.done(look.child->is_group_alive());
   if (kills.empty()) return;
   std::vector<workflow::Pairs> marks;
+  marks.reserve(kills.size());
   for (Kill& kill : kills) marks.push_back(std::move(kill.marks));
   kill_marked(marks);
   launcher_.reap_orphans();

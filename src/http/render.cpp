@@ -31,7 +31,7 @@ std::string http_date(std::time_t now) {
   out += ' ';
   out += kMonths.substr(static_cast<std::size_t>(utc.tm_mon) * 3, 3);
   out += ' ';
-  append_number(out, static_cast<std::uint64_t>(utc.tm_year + 1900));
+  append_number(out, static_cast<std::uint64_t>(utc.tm_year) + 1900);
   out += ' ';
   two(utc.tm_hour);
   out += ':';

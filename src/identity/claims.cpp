@@ -138,7 +138,7 @@ Checked<std::string> read_tenant(const json::object& claims, const TokenRules& r
 }
 
 Checked<Scopes> read_all_scopes(const json::object& claims, const TokenRules& rules) {
-  const Scopes named = TRY(read_scopes(claims, rules));
+  Scopes named = TRY(read_scopes(claims, rules));
   if (rules.roles.empty() && rules.grants.empty()) return named;
   return named.unite(TRY(read_role_grants(claims, rules))).unite(rules.grants);
 }

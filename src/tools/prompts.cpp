@@ -127,6 +127,7 @@ Prompt dsl_guide() {
 
 Prompt patterns() {
   std::vector<std::string> names;
+  names.reserve(std::size(kPatterns));
   for (const auto& pattern : kPatterns) names.emplace_back(pattern.name);
   std::string list;
   for (const auto& name : names) list += (list.empty() ? "" : ", ") + name;

@@ -56,10 +56,12 @@ void Reader::unsupported(const Field& field) {
 
 std::vector<Problem> Reader::problems() const {
   std::vector<const Found*> sorted;
+  sorted.reserve(found_.size());
   for (const Found& found : found_) sorted.push_back(&found);
   std::stable_sort(sorted.begin(), sorted.end(),
                    [](const Found* a, const Found* b) { return a->order < b->order; });
   std::vector<Problem> problems;
+  problems.reserve(sorted.size());
   for (const Found* found : sorted) problems.push_back(found->problem);
   return problems;
 }
