@@ -10,8 +10,10 @@
 #include <fmt/format.h>
 
 #include "app/key_evidence.h"
+#include "app/person_watch.h"
 #include "app/signals.h"
 #include "app/start_hints.h"
+#include "app/vault_keys.h"
 #include "base/encoding.h"
 #include "base/ids.h"
 #include "base/log.h"
@@ -97,7 +99,7 @@ class Built final : public Application {
                                        {"mode", config_.issuers.empty() ? "api-key" : "token"}});
     for (const std::string& hint : hints()) log::warn(hint);
     const SignalsBlocked blocked({SIGPIPE});
-    key_watch_->start();
+    key_watch_->start([this] { return person_watch_->look(); });
     if (stdio_) {
       stdio_thread_ = std::thread([this] { serve_stdio(); });
       return;
@@ -154,6 +156,9 @@ class Built final : public Application {
     journal_ = TRY(audit::Journal::open(options, clock_));
     key_watch_.emplace(*database_, *journal_, *key_book_);
     TRY_VOID(key_watch_->settle());
+    person_watch_.emplace(*database_, *journal_, person_book_,
+                          [this] { return open_vault_keys(config_, false); });
+    TRY_VOID(person_watch_->look());
     if (!config_.workflows_dir.empty()) {
       const std::size_t imported = TRY(import_workflows(
           config_.workflows_dir, config_.import_tenant, *workflows_, config_.workflow, clock_));
@@ -177,8 +182,8 @@ class Built final : public Application {
     identity::AuthenticatorOptions options = config_.identity;
     options.mode = config_.issuers.empty() ? identity::Mode::api_key : identity::Mode::token;
     options.loops = config_.server.threads;
-    authenticator_ =
-        identity::Authenticator::open(std::move(options), std::move(issuers), *key_book_, clock_);
+    authenticator_ = identity::Authenticator::open(std::move(options), std::move(issuers),
+                                                   *key_book_, clock_, person_book_);
     return {};
   }
 
@@ -347,7 +352,9 @@ class Built final : public Application {
   std::optional<store::Meta> meta_;
   std::optional<identity::KeyBook> key_book_;
   std::unique_ptr<audit::Journal> journal_;
-  std::optional<KeyWatch> key_watch_;
+  identity::PersonBook person_book_;
+  std::optional<PersonWatch> person_watch_;
+  std::optional<KeyWatch> key_watch_;  // looks through person_watch_ too
   std::unique_ptr<http::Client> client_;
   std::unique_ptr<identity::Authenticator> authenticator_;
   std::unique_ptr<engine::Launcher> launcher_;

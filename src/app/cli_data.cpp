@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "app/key_evidence.h"
+#include "app/person_watch.h"
 
 namespace kubiya::app::cli {
 namespace {
@@ -44,6 +45,11 @@ Result<> Workbench::record(std::string_view event, const json::object& fields) {
 Result<> Workbench::record_keys() {
   if (!journal_) return {};
   return record_key_changes(*database_, *journal_, ::geteuid());
+}
+
+Result<> Workbench::record_owed() {
+  if (!journal_) return {};
+  return pay_owed_records(*database_, *journal_);
 }
 
 }  // namespace kubiya::app::cli

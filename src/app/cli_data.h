@@ -30,6 +30,8 @@ class Workbench {
   Result<> record(std::string_view event, const json::object& fields);
   // Records what was done to keys. Durable on return; does nothing while a server runs.
   Result<> record_keys();
+  // The same for what the store says is owed to the journal.
+  Result<> record_owed();
 
  private:
   Workbench() = default;

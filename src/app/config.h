@@ -60,6 +60,8 @@ struct Config {
   std::vector<identity::IssuerOptions> issuers;  // empty: API-key mode
   bool issuers_listed = false;                   // by `issuers`, not by `auth`
   identity::AuthenticatorOptions identity;       // shared_key from KUBIYA_API_KEY
+  // The key vault's; absent: a credential of the service manager, or a file in data_dir.
+  std::optional<Secret> vault_key, vault_previous_key;
   audit::JournalOptions audit;
   engine::EngineOptions engine;
   workflow::Limits workflow;

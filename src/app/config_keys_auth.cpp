@@ -145,6 +145,10 @@ void add_claims(std::vector<Key>& t) {
   t.push_back(list(
       "auth.client_claims", [](D& d) -> auto& { return d.issuer.rules.client_claims; },
       "claim paths", "The client the caller uses, for people."));
+  t.push_back(list(
+      "auth.key_reference_claims",
+      [](D& d) -> auto& { return d.issuer.rules.key_reference_claims; }, "claim paths",
+      "Where tokens name a key of the [key vault](key-vault.md) instead of carrying one."));
   t.push_back(required_claims());
   t.push_back(choice(
       "auth.tenant_rule", [](D& d) -> auto& { return d.issuer.tenant_rule; },

@@ -59,7 +59,8 @@ combination stops the start with one line that says which and what is allowed.
   (`KUBIYA_SERVER_…`) and is no key stops the start, because it is a typing error; other `KUBIYA_` variables are
   not ours and are left alone.
 - **Lists** are YAML lists, or items separated by commas or spaces; a flag may also be repeated.
-- **Secrets** may be written `${file:/path}`. A key file, or a configuration file with a secret in it, that
+- **Secrets** may be written `${file:/path}`, or `${credential:NAME}` for a credential that systemd
+  loads (`LoadCredential=NAME:/path`). A key file, or a configuration file with a secret in it, that
   group or others can read stops the start, unless `allow_readable_files` is set (the log then says so). A
   configuration file that everybody can write stops it in any case. A proxy URL with user or password is a secret.
 - **Sizes** are bytes or carry KiB, MiB or GiB. **Durations** carry ms, s, m, h or d.

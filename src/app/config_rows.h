@@ -121,7 +121,7 @@ Key list(std::string name, At at, std::string allowed, std::string description) 
 
 template <class At>
 Key secret(std::string name, At at, std::string description) {
-  Key key = row(std::move(name), "secret", "the value, or ${file:/path} to read it from a file",
+  Key key = row(std::move(name), "secret", "the value, ${file:/path} or ${credential:NAME}",
                 std::move(description));
   key.shape = Shape::secret;
   key.set = [at](Draft& draft, const Values& values) -> Result<> {
@@ -182,6 +182,7 @@ void add_server(std::vector<Key>& table);
 void add_issuers(std::vector<Key>& table);
 void add_auth(std::vector<Key>& table);
 void add_identity(std::vector<Key>& table);
+void add_vault(std::vector<Key>& table);
 void add_policy(std::vector<Key>& table);
 void add_work(std::vector<Key>& table);
 

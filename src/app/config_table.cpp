@@ -16,6 +16,7 @@ const std::vector<Key>& config_table() {
     rows::add_server(all);
     rows::add_auth(all);
     rows::add_identity(all);
+    rows::add_vault(all);
     rows::add_policy(all);
     rows::add_work(all);
     return all;

@@ -134,7 +134,8 @@ KeyWatch::~KeyWatch() {
   write_uses();
 }
 
-void KeyWatch::start() {
+void KeyWatch::start(std::function<Result<>()> also) {
+  also_ = std::move(also);
   thread_ = std::thread([this] { run(); });
 }
 
@@ -150,7 +151,7 @@ void KeyWatch::run() {
     }
     // A library may throw (bad_alloc); revocations must be noticed all the same, later.
     try {
-      report(look());
+      report(look_around());
       if (clock.mono() >= next_count) {
         next_count = clock.mono() + kCountEvery;
         write_uses();
@@ -159,6 +160,13 @@ void KeyWatch::run() {
       report(fail(Code::internal, "an exception", e.what()));
     }
   }
+}
+
+// Neither waits for the other to succeed.
+Result<> KeyWatch::look_around() {
+  Result<> looked = look();
+  if (also_) TRY_VOID(also_());
+  return looked;
 }
 
 void KeyWatch::report(const Result<>& looked) {

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -40,8 +41,9 @@ class KeyWatch {
   KeyWatch(const KeyWatch&) = delete;
   KeyWatch& operator=(const KeyWatch&) = delete;
 
-  // From now on looks twice a second, and writes down every few seconds how often keys were used.
-  void start();
+  // From now on looks twice a second, has `also` look each time, and writes down every few seconds
+  // how often keys were used.
+  void start(std::function<Result<>()> also = {});
   // One look: hands the journal each change that is not on record, once, and fills the book. Blocks
   // on the database only. After an error the next look tries again. Any thread: who changed a key
   // and looks has changed it for every event loop.
@@ -77,6 +79,7 @@ class KeyWatch {
   void tell(std::string_view event, const json::object& fields, Told answer);
   void write_uses();
   void report(const Result<>& looked);
+  Result<> look_around();
 
   store::Database& database_;
   store::Keys keys_;
@@ -89,6 +92,7 @@ class KeyWatch {
   std::optional<std::int64_t> seen_version_;            // of the database, when it was last read
   bool stale_ = true;
   bool failing_ = false;
+  std::function<Result<>()> also_;
   std::thread thread_;
 };
 

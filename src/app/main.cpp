@@ -11,7 +11,9 @@
 
 #include "app/cli.h"
 #include "app/cli_key_life.h"
+#include "app/cli_options.h"
 #include "app/cli_usage.h"
+#include "app/cli_vault.h"
 #include "app/demo.h"
 
 namespace kubiya::app {
@@ -20,10 +22,9 @@ namespace {
 // What the chosen command will do, decided while parsing, called after it.
 using Chosen = std::function<int()>;
 
-void add_config_file(CLI::App& command, cli::Installation& where) {
-  command.add_option("--config", where.config, "YAML file; see docs/configuration.md")
-      ->type_name("FILE");
-}
+using cli::add_config_file;
+using cli::add_installation;
+using cli::add_tenant;
 
 // A list takes every word up to the next flag, and a flag in the place of its first word is one
 // that the list was meant to stop at.
@@ -62,17 +63,6 @@ void add_configuration(CLI::App& command, cli::Installation& where) {
           ->type_name(flag.value);
     }
   }
-}
-
-// --config and --data-dir, for commands that work on an installation's files.
-void add_installation(CLI::App& command, cli::Installation& where) {
-  add_config_file(command, where);
-  command.add_option("--data-dir", where.data_dir, "Directory of the installation (./data)")
-      ->type_name("DIR");
-}
-
-void add_tenant(CLI::App& command, std::string& tenant) {
-  command.add_option("--tenant", tenant, "Tenant")->capture_default_str();
 }
 
 void add_serve(CLI::App& app, Chosen& chosen) {
@@ -308,6 +298,7 @@ int run_command_line(int argc, char** argv) {
   add_dev(app, chosen);
   add_config(app, chosen);
   add_key(app, chosen);
+  cli::add_vault(app, chosen);
   add_audit(app, chosen);
   add_workflow(app, chosen);
   add_run(app, chosen);

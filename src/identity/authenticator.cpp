@@ -66,8 +66,12 @@ tl::unexpected<Refused> refuse(Reason reason, std::string detail = {}) {
 class AuthenticatorImpl final : public Authenticator {
  public:
   AuthenticatorImpl(AuthenticatorOptions options, std::vector<std::unique_ptr<Issuer>> issuers,
-                    KeyBook& keys, const Clock& clock)
-      : options_(std::move(options)), issuers_(std::move(issuers)), keys_(keys), clock_(clock) {
+                    KeyBook& keys, const Clock& clock, const PersonBook& people)
+      : options_(std::move(options)),
+        issuers_(std::move(issuers)),
+        keys_(keys),
+        people_(people),
+        clock_(clock) {
     options_.cold_per_turn = std::max<std::size_t>(1, options_.cold_per_turn);
     for (int i = 0; i < std::max(1, options_.loops); ++i) {
       loops_.push_back(std::make_unique<Loop>(i, options_.cache_entries, issuers_.size(),
@@ -179,7 +183,7 @@ class AuthenticatorImpl final : public Authenticator {
 
   // The hot path: no lock, no allocation.
   std::optional<Verdict> cached(const CacheKey& key, Loop& loop, Mono now) {
-    if (const Good* good = loop.good.find(key, now)) {
+    if (Good* good = loop.good.find(key, now)) {
       if (is_current(*good)) {
         if (good->uses) good->uses->add();
         return Verdict(good->principal);
@@ -193,10 +197,23 @@ class AuthenticatorImpl final : public Authenticator {
     return std::nullopt;
   }
 
-  bool is_current(const Good& good) const {
+  bool is_current(Good& good) const {
     if (clock_.wall() >= good.valid_until) return false;
     if (good.issuer && good.issuer->epoch() != good.issuer_epoch) return false;
-    return !good.from_key_book || keys_.epoch() == good.key_epoch;
+    if (good.from_key_book && keys_.epoch() != good.key_epoch) return false;
+    return people_.epoch() == good.people_epoch || is_unchanged(good);
+  }
+
+  // Spares everybody a new judgement when something changed for somebody else.
+  bool is_unchanged(Good& good) const {
+    if (good.key_by_reference) return false;
+    const std::uint64_t epoch = people_.epoch();
+    const PrincipalFacts& facts = good.principal->facts();
+    if (people_.stamp({facts.tenant, facts.issuer, facts.subject}) != good.people_stamp) {
+      return false;
+    }
+    good.people_epoch = epoch;
+    return true;
   }
 
   // Remembers the judgement and turns it into the caller's answer.
@@ -352,8 +369,9 @@ class AuthenticatorImpl final : public Authenticator {
   AuthenticatorOptions options_;
   std::vector<std::unique_ptr<Issuer>> issuers_;
   KeyBook& keys_;
+  const PersonBook& people_;
   const Clock& clock_;
-  const Judge judge_{options_, issuers_, keys_, clock_};
+  const Judge judge_{options_, issuers_, keys_, people_, clock_};
   std::vector<std::unique_ptr<Loop>> loops_;
   // Expires first: what was posted to a loop before must not find us gone.
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
@@ -363,8 +381,10 @@ class AuthenticatorImpl final : public Authenticator {
 
 std::unique_ptr<Authenticator> Authenticator::open(AuthenticatorOptions options,
                                                    std::vector<std::unique_ptr<Issuer>> issuers,
-                                                   KeyBook& keys, const Clock& clock) {
-  return std::make_unique<AuthenticatorImpl>(std::move(options), std::move(issuers), keys, clock);
+                                                   KeyBook& keys, const Clock& clock,
+                                                   const PersonBook& people) {
+  return std::make_unique<AuthenticatorImpl>(std::move(options), std::move(issuers), keys, clock,
+                                             people);
 }
 
 }  // namespace kubiya::identity

@@ -17,6 +17,7 @@
 #include "base/principal.h"
 #include "identity/api_key.h"
 #include "identity/issuer.h"
+#include "identity/person_book.h"
 #include "identity/reason.h"
 #include "policy/policy.h"
 
@@ -60,7 +61,8 @@ class Authenticator {
   // token does not say whose it is.
   static std::unique_ptr<Authenticator> open(AuthenticatorOptions options,
                                              std::vector<std::unique_ptr<Issuer>> issuers,
-                                             KeyBook& keys, const Clock& clock);
+                                             KeyBook& keys, const Clock& clock,
+                                             const PersonBook& people = PersonBook::nobody());
   virtual ~Authenticator() = default;
 
   virtual Mode mode() const = 0;

@@ -41,6 +41,7 @@ struct World {
   ManualClock clock;
   Secret pepper{"pepper of the tests"};
   KeyBook keys{pepper};
+  PersonBook people;
   AuthenticatorOptions options;
   std::deque<std::function<void()>> posted;
   std::unique_ptr<Authenticator> authenticator;
@@ -49,9 +50,9 @@ struct World {
     options.mode = Mode::token;
     std::vector<std::unique_ptr<Issuer>> list;
     for (auto& issuer : issuers) list.push_back(Issuer::open(std::move(issuer), client, clock));
-    authenticator = Authenticator::open(options, std::move(list), keys, clock);
+    authenticator = Authenticator::open(options, std::move(list), keys, clock, people);
   }
-  void open_keys() { authenticator = Authenticator::open(options, {}, keys, clock); }
+  void open_keys() { authenticator = Authenticator::open(options, {}, keys, clock, people); }
 
   NewKey add_key(const KeyFacts& facts) {
     NewKey key = make_key(pepper);

@@ -5,18 +5,12 @@
 
 #include "base/encoding.h"
 #include "crypto/digest.h"
+#include "identity/key_vault.h"
 
 namespace kubiya::identity {
 namespace {
 
 constexpr std::size_t kShownBytes = 128;
-constexpr std::size_t kKeyBytes = 1024;
-
-// What a header or an environment variable can carry unchanged.
-bool is_key_text(std::string_view text) {
-  return !text.empty() && text.size() <= kKeyBytes &&
-         std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < '\x7f'; });
-}
 
 }  // namespace
 
@@ -76,6 +70,18 @@ Checked<FoundKey> read_api_key(const json::object& claims, const TokenRules& rul
     }
   }
   return found;
+}
+
+Checked<std::string> read_key_reference(const json::object& claims, const TokenRules& rules) {
+  for (const std::string& path : rules.key_reference_claims) {
+    const json::value* value = find_claim(claims, path);
+    if (value == nullptr) continue;
+    if (!value->is_string() || !is_key_text(view(value->get_string()))) {
+      return fail(Reason::bad_claim, path);
+    }
+    return std::string(view(value->get_string()));
+  }
+  return std::string();
 }
 
 }  // namespace kubiya::identity

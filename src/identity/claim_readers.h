@@ -37,5 +37,7 @@ struct FoundKey {
   std::string source;
 };
 Checked<FoundKey> read_api_key(const json::object& claims, const TokenRules& rules);
+// The first of `rules.key_reference_claims` that is present; empty when none is.
+Checked<std::string> read_key_reference(const json::object& claims, const TokenRules& rules);
 
 }  // namespace kubiya::identity

@@ -157,6 +157,7 @@ Checked<TokenFacts> read_facts(const json::object& claims, const TokenRules& rul
   FoundKey found = TRY(read_api_key(claims, rules));
   facts.api_key = std::move(found.key);
   facts.api_key_source = std::move(found.source);
+  facts.key_reference = TRY(read_key_reference(claims, rules));
   facts.display_name = shown_claim(claims, rules.name_claims);
   facts.email = shown_email(claims);
   facts.client = shown_claim(claims, rules.client_claims);

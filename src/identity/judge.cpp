@@ -51,8 +51,8 @@ Judgement malformed() {
 
 Judge::Judge(const AuthenticatorOptions& options,
              const std::vector<std::unique_ptr<Issuer>>& issuers, const KeyBook& keys,
-             const Clock& clock)
-    : options_(options), issuers_(issuers), keys_(keys), clock_(clock) {
+             const PersonBook& people, const Clock& clock)
+    : options_(options), issuers_(issuers), keys_(keys), people_(people), clock_(clock) {
   for (std::size_t i = 0; i < issuers_.size(); ++i) {
     if (issuers_[i]->options().tokens == TokenKind::opaque) opaque_issuer_ = i;
   }
@@ -166,6 +166,18 @@ Answer Judge::admit(TokenFacts token, const TokenRules& rules, const Judgement& 
   good.issuer_epoch = judgement.issuer_epoch;
   good.key_epoch = keys_.epoch();
   good.valid_until = saturating_add(token.expires_at, rules.leeway);
+  // The epoch is read before the book: a change in between makes the entry stale at once.
+  good.people_epoch = people_.epoch();
+  const Person person{token.tenant, token.issuer, token.subject};
+  good.people_stamp = people_.stamp(person);
+  if (!token.api_key) {
+    good.key_by_reference = !token.key_reference.empty();
+    auto kept = good.key_by_reference ? people_.key_under(person, token.key_reference)
+                                      : people_.key_of(person);
+    if (!kept) return Refused{kept.error().reason, kept.error().detail, {}, {}};
+    if (*kept) token.api_key_source = good.key_by_reference ? "vault:reference" : "vault";
+    token.api_key = std::move(*kept);
+  }
 
   PrincipalFacts facts;
   facts.scopes = options_.scope_rules.expand(token.scopes);

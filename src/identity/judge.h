@@ -28,6 +28,9 @@ struct Good {
   bool from_key_book = false;
   std::uint64_t key_epoch = 0;
   std::shared_ptr<UseCounter> uses;  // of a key that is in the book
+  std::uint64_t people_epoch = 0;
+  std::size_t people_stamp = 0;   // of the principal in the book of people, at that epoch
+  bool key_by_reference = false;  // the stamp says nothing of the key
 };
 
 // The issuer must fetch keys before this token can be judged.
@@ -54,7 +57,7 @@ struct Judgement {
 class Judge {
  public:
   Judge(const AuthenticatorOptions& options, const std::vector<std::unique_ptr<Issuer>>& issuers,
-        const KeyBook& keys, const Clock& clock);
+        const KeyBook& keys, const PersonBook& people, const Clock& clock);
 
   // `headers` is of one thread at a time.
   Judgement judge(const Credential& credential, HeaderMemo& headers) const;
@@ -76,6 +79,7 @@ class Judge {
   const AuthenticatorOptions& options_;
   const std::vector<std::unique_ptr<Issuer>>& issuers_;
   const KeyBook& keys_;
+  const PersonBook& people_;
   const Clock& clock_;
   std::optional<std::size_t> opaque_issuer_;
 };

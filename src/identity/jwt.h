@@ -118,6 +118,7 @@ struct TokenFacts {
   Wall expires_at;
   std::optional<Secret> api_key;
   std::string api_key_source;  // "claim:kubiya_api_key"; empty when none
+  std::string key_reference;   // the name of a key in the vault; empty when none
 };
 
 // Claims against the rules, `now` as a parameter. Cheap checks: meant to run before the

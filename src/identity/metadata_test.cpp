@@ -64,7 +64,7 @@ TEST(Metadata, ChallengesAreTheOnesOfTheCatalogue) {
 
 TEST(Metadata, EveryRefusedTokenButAnExpiredOneLooksTheSame) {
   const auto first = static_cast<int>(Reason::token_too_long);
-  const auto last = static_cast<int>(Reason::expired_api_key);
+  const auto last = static_cast<int>(Reason::key_reference_unknown);
   const std::string same = challenge_unauthenticated(kUrl, {}, Reason::bad_signature);
   for (int i = first; i <= last; ++i) {
     const auto reason = static_cast<Reason>(i);
@@ -78,6 +78,8 @@ TEST(Metadata, EveryRefusedTokenButAnExpiredOneLooksTheSame) {
 TEST(Metadata, OutagesAreNotTheTokensFault) {
   EXPECT_EQ(http_status(Reason::keys_unavailable), 503);
   EXPECT_EQ(http_status(Reason::overloaded), 503);
+  EXPECT_EQ(http_status(Reason::vault_record_invalid), 503);
+  EXPECT_EQ(http_status(Reason::vault_key_unknown), 503);
   EXPECT_EQ(public_message(Reason::no_credential), "No API token provided");
 }
 

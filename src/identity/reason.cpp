@@ -77,6 +77,12 @@ std::string_view to_string(Reason reason) {
       return "revoked_api_key";
     case Reason::expired_api_key:
       return "expired_api_key";
+    case Reason::key_reference_unknown:
+      return "key_reference_unknown";
+    case Reason::vault_record_invalid:
+      return "vault_record_invalid";
+    case Reason::vault_key_unknown:
+      return "vault_key_unknown";
     case Reason::keys_unavailable:
       return "keys_unavailable";
     case Reason::introspection_unavailable:
@@ -87,9 +93,11 @@ std::string_view to_string(Reason reason) {
   return "unknown";
 }
 
+// The vault's faults are ours: a new token would not help.
 bool is_transient(Reason reason) {
   return reason == Reason::keys_unavailable || reason == Reason::introspection_unavailable ||
-         reason == Reason::overloaded;
+         reason == Reason::overloaded || reason == Reason::vault_record_invalid ||
+         reason == Reason::vault_key_unknown;
 }
 
 }  // namespace kubiya::identity

@@ -48,6 +48,9 @@ enum class Reason {
   unknown_api_key,
   revoked_api_key,
   expired_api_key,
+  key_reference_unknown,  // a claim refers to a key that the vault does not keep
+  vault_record_invalid,   // the vault's record was changed, or put in another's place
+  vault_key_unknown,      // no vault key here opens the record
   // dependencies
   token_inactive,             // the issuer, asked about the token, does not vouch for it
   keys_unavailable,           // the identity provider cannot be reached and nothing is cached

@@ -70,6 +70,8 @@ struct TokenRules {
   // Where the caller's Kubiya key may be, in order (the seed's three). Different values in two
   // of them are a refusal.
   std::vector<std::string> key_claims{"kubiya_api_key", "api_key", "metadata.kubiya_api_key"};
+  // Where a token names a key of the vault instead of carrying one. None: nowhere.
+  std::vector<std::string> key_reference_claims;
 };
 
 // Whether the issuer's tokens may name it so.

@@ -140,6 +140,26 @@ CREATE TABLE key_changes (
   fields TEXT NOT NULL
 ) STRICT;
 )sql",
+    R"sql(
+CREATE TABLE vault (
+  tenant     TEXT NOT NULL,
+  issuer     TEXT NOT NULL,
+  kind       TEXT NOT NULL CHECK (kind IN ('subject', 'reference')),
+  name       TEXT NOT NULL,
+  version    INTEGER NOT NULL CHECK (version > 0),
+  key_id     TEXT NOT NULL,
+  sealed     TEXT NOT NULL,
+  created_ms INTEGER NOT NULL,
+  updated_ms INTEGER NOT NULL,
+  PRIMARY KEY (tenant, issuer, kind, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE owed_records (
+  id     INTEGER PRIMARY KEY AUTOINCREMENT,
+  event  TEXT NOT NULL,
+  fields TEXT NOT NULL
+) STRICT;
+)sql",
 };
 
 Result<std::int64_t> pragma(Connection& connection, std::string_view sql) {

@@ -20,8 +20,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from harness import BINARY, CANARY, ROOT, Issuer, Server, free_port, until, wellformed_key
 
 HELLO = "name: hello\ndescription: Says hello.\nsteps:\n  - name: s\n    command: echo hello\n"
-COMMANDS = {"": {"serve", "dev", "config", "key", "audit", "workflow", "run"},
-            "config": {"check", "print", "docs"}, "key": {"create", "describe", "label", "list", "promote", "retire", "revoke", "rotate", "usage"},
+COMMANDS = {"": {"serve", "dev", "config", "key", "vault", "audit", "workflow", "run"},
+            "config": {"check", "print", "docs"},
+            "key": {"create", "describe", "label", "list", "promote", "retire", "revoke", "rotate", "usage"},
+            "vault": {"import", "list", "remove", "rotate-key", "set"},
             "audit": {"list", "verify", "prove"}, "workflow": {"list", "show", "import"}, "run": {"list", "show"}}
 
 
@@ -78,7 +80,7 @@ class Help(Case):
         seen = 0
         for group, names in COMMANDS.items():
             text = self.works(*group.split(), "--help")
-            listed = re.findall(r"^  ([a-z]+) {2,}\S", text[text.index("Subcommands:"):].split("\n\n")[0], re.M)
+            listed = re.findall(r"^  ([a-z-]+) {2,}\S", text[text.index("Subcommands:"):].split("\n\n")[0], re.M)
             self.assertEqual(set(listed), names, group)
             for name in names - set(COMMANDS):
                 with self.subTest(f"{group} {name}"):
