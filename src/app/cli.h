@@ -90,6 +90,16 @@ struct AuditProve {
 };
 int audit_prove(const AuditProve& command);
 
+struct Explain {
+  Installation where;
+  std::string token;  // or "-": from stdin
+  std::string request_id;
+  bool json = false;
+  bool reasons = false;  // print every reason with its advice
+};
+// kFailed where the token or what it may do is refused.
+int explain(const Explain& command);
+
 struct WorkflowImport {
   Installation where;
   std::string directory;

@@ -182,6 +182,26 @@ void add_key(CLI::App& app, Chosen& chosen) {
   add_key_life(*group, chosen);
 }
 
+void add_explain(CLI::App& app, Chosen& chosen) {
+  static cli::Explain explain;
+  CLI::App* command =
+      app.add_subcommand("explain", "Why is this token, or was this request, taken or refused?");
+  add_configuration(*command, explain.where);
+  command->add_option("token", explain.token,
+                      "The token, or - to read it from stdin (others see what stands here)");
+  command->add_option("--request-id", explain.request_id,
+                      "Instead: what the journal says of a request (X-Request-Id)");
+  command->add_flag("--json", explain.json, "One JSON object");
+  command->add_flag("--reasons", explain.reasons, "Every reason and what to do about it");
+  command->footer(
+      "Takes the configuration as `serve` does and judges as it does; shows neither token nor "
+      "key.\n"
+      "Examples:\n"
+      "  echo \"$TOKEN\" | kubiya-mcp explain - --config /etc/kubiya-mcp/config.yaml\n"
+      "  kubiya-mcp explain --request-id 0HVXJ4W9Q2... --data-dir /var/lib/kubiya-mcp");
+  command->callback([&chosen] { chosen = [] { return cli::explain(explain); }; });
+}
+
 void add_journal(CLI::App& command, cli::AuditPlace& place) {
   add_installation(command, place.where);
   command.add_option("--journal", place.directory, "Directory of the journal (data_dir/audit)")
@@ -300,6 +320,7 @@ int run_command_line(int argc, char** argv) {
   add_key(app, chosen);
   cli::add_vault(app, chosen);
   add_audit(app, chosen);
+  add_explain(app, chosen);
   add_workflow(app, chosen);
   add_run(app, chosen);
   try {

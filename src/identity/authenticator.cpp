@@ -7,7 +7,6 @@
 #include <utility>
 #include <variant>
 
-#include "base/encoding.h"
 #include "identity/judge.h"
 #include "identity/verified_cache.h"
 
@@ -295,15 +294,7 @@ class AuthenticatorImpl final : public Authenticator {
   }
 
   Verdict refuse_without_keys(const Job& job, std::size_t issuer) const {
-    if (!issuers_[issuer]->keys()) return refuse(Reason::keys_unavailable);
-    Refused refused{Reason::unknown_key, {}, {}, {}};
-    if (const auto token = parse_token(job.text.reveal(), kTokenLimits)) {
-      Claimed claimed = claimed_by(*token);
-      refused.claimed_issuer = std::move(claimed.issuer);
-      refused.claimed_subject = std::move(claimed.subject);
-      refused.detail = printable(token->kid.value_or(""), 32);
-    }
-    return tl::unexpected(std::move(refused));
+    return tl::unexpected(judge_.refuse_without_keys(job.text.reveal(), issuer));
   }
 
   void ask_issuer(JobPtr job, const CacheKey& key, std::size_t index, int loop_index) {

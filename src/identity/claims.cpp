@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include "base/encoding.h"
+#include "crypto/digest.h"
 #include "identity/claim_readers.h"
 #include "identity/provider.h"
 
@@ -69,7 +72,9 @@ bool is_ours(std::string_view audience, const TokenRules& rules) {
                                   rules.audiences.end();
 }
 
-Checked<void> check_audience(const json::object& claims, const TokenRules& rules) {
+Checked<void> check_audience(const json::object& claims, const TokenRules& rules, Trail* trail) {
+  begin(trail, Check::audience);
+  say(trail, [&] { return fmt::format("accepted: {}", fmt::join(rules.audiences, ", ")); });
   const json::value* value = find(claims, "aud");
   bool ours = false;
   if (value != nullptr && value->is_string()) {
@@ -143,18 +148,53 @@ Checked<Scopes> read_all_scopes(const json::object& claims, const TokenRules& ru
   return named.unite(TRY(read_role_grants(claims, rules))).unite(rules.grants);
 }
 
+// What there is of the claims that scopes may come from, for whoever reads the trail.
+std::string scope_sources(const json::object& claims, const TokenRules& rules) {
+  std::vector<std::string> present;
+  for (const auto* paths : {&rules.scope_claims, &rules.role_claims}) {
+    for (const std::string& path : *paths) {
+      if (find_claim(claims, path) != nullptr) present.push_back(path);
+    }
+  }
+  return present.empty() ? "no claim names any" : fmt::format("{}", fmt::join(present, ", "));
+}
+
+std::string described(const FoundKey& found, const TokenRules& rules) {
+  if (!found.key) return fmt::format("none in {}", fmt::join(rules.key_claims, ", "));
+  return fmt::format("{} (fingerprint {})", found.source, crypto::fingerprint(found.key->reveal()));
+}
+
+std::string lifetime(Wall expires_at, Wall now) {
+  if (expires_at == Wall::max()) return "without an end";
+  const auto left = std::chrono::duration_cast<std::chrono::seconds>(expires_at - now).count();
+  return fmt::format("until {}, for {} s", format_time(expires_at), left);
+}
+
 // Everything but issuer and audience, which tokens and introspection answers treat differently.
 Checked<TokenFacts> read_facts(const json::object& claims, const TokenRules& rules, Origin origin,
-                               std::string issuer, Wall now) {
+                               std::string issuer, Wall now, Trail* trail) {
   TokenFacts facts;
   facts.issuer = std::move(issuer);
+  begin(trail, Check::required_claims);
   TRY_VOID(check_required(claims, rules));
+  begin(trail, Check::times);
   facts.expires_at = TRY(check_times(claims, rules, origin, now));
+  say(trail, [&] { return lifetime(facts.expires_at, now); });
+  begin(trail, Check::subject);
   facts.subject = TRY(read_subject(claims, rules));
+  say(trail, [&] { return facts.subject; });
+  begin(trail, Check::proof);
   if (claims.contains("cnf")) return fail(Reason::proof_required);
+  begin(trail, Check::tenant);
   facts.tenant = TRY(read_tenant(claims, rules));
+  say(trail, [&] { return facts.tenant; });
+  begin(trail, Check::scopes);
+  say(trail, [&] { return scope_sources(claims, rules); });
   facts.scopes = TRY(read_all_scopes(claims, rules));
+  say(trail, [&] { return "grants " + (facts.scopes.empty() ? "none" : facts.scopes.text()); });
+  begin(trail, Check::key_claim);
   FoundKey found = TRY(read_api_key(claims, rules));
+  say(trail, [&] { return described(found, rules); });
   facts.api_key = std::move(found.key);
   facts.api_key_source = std::move(found.source);
   facts.key_reference = TRY(read_key_reference(claims, rules));
@@ -164,11 +204,14 @@ Checked<TokenFacts> read_facts(const json::object& claims, const TokenRules& rul
   return facts;
 }
 
-Checked<TokenFacts> check_token(const UnverifiedToken& token, const TokenRules& rules, Wall now) {
+Checked<TokenFacts> check_token(const UnverifiedToken& token, const TokenRules& rules, Wall now,
+                                Trail* trail) {
+  begin(trail, Check::type);
+  say(trail, [&] { return token.type ? "typ " + *token.type : std::string("no typ"); });
   TRY_VOID(check_type(token, rules));
   std::string issuer = TRY(check_issuer(token.claims, rules));
-  TRY_VOID(check_audience(token.claims, rules));
-  return read_facts(token.claims, rules, Origin::token, std::move(issuer), now);
+  TRY_VOID(check_audience(token.claims, rules, trail));
+  return read_facts(token.claims, rules, Origin::token, std::move(issuer), now, trail);
 }
 
 }  // namespace
@@ -184,18 +227,22 @@ const IssuerForm* find_form(const TokenRules& rules, std::string_view iss) {
   return at != rules.forms.end() && at->iss == iss ? &*at : nullptr;
 }
 
-Checked<TokenFacts> check_claims(const UnverifiedToken& token, const TokenRules& rules, Wall now) {
-  auto facts = check_token(token, rules, now);
+Checked<TokenFacts> check_claims(const UnverifiedToken& token, const TokenRules& rules, Wall now,
+                                 Trail* trail) {
+  auto facts = check_token(token, rules, now, trail);
   if (!facts) return fail(explained(std::move(facts).error(), rules));
   return facts;
 }
 
 Checked<TokenFacts> check_introspected(const json::object& members, const TokenRules& rules,
-                                       bool allow_missing_audience, Wall now) {
+                                       bool allow_missing_audience, Wall now, Trail* trail) {
   std::string issuer = rules.issuer;
+  begin(trail, Check::issuer);
   if (members.contains("iss")) issuer = TRY(check_issuer(members, rules));
-  if (members.contains("aud") || !allow_missing_audience) TRY_VOID(check_audience(members, rules));
-  return read_facts(members, rules, Origin::introspection, std::move(issuer), now);
+  if (members.contains("aud") || !allow_missing_audience) {
+    TRY_VOID(check_audience(members, rules, trail));
+  }
+  return read_facts(members, rules, Origin::introspection, std::move(issuer), now, trail);
 }
 
 }  // namespace kubiya::identity

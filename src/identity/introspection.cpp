@@ -124,7 +124,7 @@ Result<http::FetchRequest> introspection_request(const IntrospectionOptions& opt
 }
 
 Checked<TokenFacts> read_introspection(const http::FetchResponse& response, const TokenRules& rules,
-                                       bool allow_missing_audience, Wall now) {
+                                       bool allow_missing_audience, Wall now, Trail* trail) {
   const TokenLimits limits;
   JsonLimits json_limits;
   json_limits.depth = limits.json_depth;
@@ -134,7 +134,7 @@ Checked<TokenFacts> read_introspection(const http::FetchResponse& response, cons
   }
   const json::object& members = parsed->get_object();
   if (find_bool(members, "active") != true) return fail(Reason::token_inactive);
-  auto facts = check_introspected(members, rules, allow_missing_audience, now);
+  auto facts = check_introspected(members, rules, allow_missing_audience, now, trail);
   if (!facts) return fail(explained(std::move(facts).error(), rules));
   return facts;
 }
@@ -148,7 +148,7 @@ Introspector::Introspector(IntrospectionOptions options, TokenRules rules,
       client_(client),
       clock_(clock) {}
 
-void Introspector::ask(const std::string& url, std::string_view token, Done done) {
+void Introspector::ask(const std::string& url, std::string_view token, Done done, Trail* trail) {
   if (url.empty()) return done(fail(Reason::introspection_unavailable, "its URL is not known yet"));
   if (clock_.mono().time_since_epoch().count() < quiet_until_) {
     return done(fail(Reason::introspection_unavailable, "the issuer asked to be left alone"));
@@ -163,23 +163,23 @@ void Introspector::ask(const std::string& url, std::string_view token, Done done
   }
   request->allow_loopback = is_loopback_url(url);
   request->allow_private = allow_private_;
-  client_.fetch(std::move(*request), [weak = weak_from_this(), done = std::move(done)](
-                                         const Result<http::FetchResponse>& answer) {
+  client_.fetch(std::move(*request), [weak = weak_from_this(), done = std::move(done),
+                                      trail](const Result<http::FetchResponse>& answer) {
     const auto self = weak.lock();
     if (!self) return;
     self->waiting_.fetch_sub(1);
-    done(self->judge(answer));
+    done(self->judge(answer, trail));
   });
 }
 
-Checked<TokenFacts> Introspector::judge(const Result<http::FetchResponse>& answer) {
+Checked<TokenFacts> Introspector::judge(const Result<http::FetchResponse>& answer, Trail* trail) {
   if (!answer) {
     log::warn("an issuer could not be asked about a token",
               {{"issuer", rules_.issuer}, {"problem", answer.error().message}});
     return fail(Reason::introspection_unavailable, answer.error().message);
   }
   if (answer->status != 200) return refuse_status(*answer);
-  return read_introspection(*answer, rules_, options_.allow_missing_audience, clock_.wall());
+  return read_introspection(*answer, rules_, options_.allow_missing_audience, clock_.wall(), trail);
 }
 
 Checked<TokenFacts> Introspector::refuse_status(const http::FetchResponse& answer) {

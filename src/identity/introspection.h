@@ -45,7 +45,8 @@ Result<http::FetchRequest> introspection_request(const IntrospectionOptions& opt
 // Only the JSON value true of `active` is a yes. token_inactive for any other, and
 // introspection_unavailable for what is no answer of the specification.
 Checked<TokenFacts> read_introspection(const http::FetchResponse& response, const TokenRules& rules,
-                                       bool allow_missing_audience, Wall now);
+                                       bool allow_missing_audience, Wall now,
+                                       Trail* trail = nullptr);
 
 class Introspector : public std::enable_shared_from_this<Introspector> {
  public:
@@ -55,10 +56,11 @@ class Introspector : public std::enable_shared_from_this<Introspector> {
                std::vector<std::string> allow_private, http::Client& client, const Clock& clock);
   // `done` runs on the client's thread or inside the call; not at all once this is destroyed. At
   // most 32 wait; the next is `overloaded`. After the issuer asked to be left alone, nobody asks.
-  void ask(const std::string& url, std::string_view token, Done done);
+  // `trail` is written until `done` runs.
+  void ask(const std::string& url, std::string_view token, Done done, Trail* trail = nullptr);
 
  private:
-  Checked<TokenFacts> judge(const Result<http::FetchResponse>& answer);
+  Checked<TokenFacts> judge(const Result<http::FetchResponse>& answer, Trail* trail);
   Checked<TokenFacts> refuse_status(const http::FetchResponse& answer);
 
   const IntrospectionOptions options_;

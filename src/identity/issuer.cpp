@@ -443,8 +443,8 @@ class IssuerImpl final : public Issuer {
   void refetch(std::function<void(bool)> done) override { core_->refetch(std::move(done)); }
   std::shared_ptr<const std::string> metadata() const override { return core_->metadata(); }
   std::string introspection_url() const override { return core_->introspection_url(); }
-  void introspect(std::string_view token, Introspector::Done done) override {
-    introspector_->ask(core_->introspection_url(), token, std::move(done));
+  void introspect(std::string_view token, Introspector::Done done, Trail* trail) override {
+    introspector_->ask(core_->introspection_url(), token, std::move(done), trail);
   }
   Health health() const override { return core_->health(); }
   void tick() override { core_->tick(); }

@@ -86,8 +86,10 @@ class Issuer {
   virtual std::shared_ptr<const std::string> metadata() const = 0;
   // Where tokens are asked about: as configured, or as in the metadata; empty while unknown.
   virtual std::string introspection_url() const = 0;
-  // Asks the issuer about a token that only it can read. `done` as in Introspector::ask.
-  virtual void introspect(std::string_view token, Introspector::Done done) = 0;
+  // Asks the issuer about a token that only it can read. `done` and `trail` as in
+  // Introspector::ask.
+  virtual void introspect(std::string_view token, Introspector::Done done,
+                          Trail* trail = nullptr) = 0;
   struct Health {
     bool ready = false;
     std::string problem;          // empty when fine

@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <utility>
 
+#include <fmt/format.h>
+
+#include "base/encoding.h"
 #include "crypto/digest.h"
 #include "identity/key_life.h"
 #include "identity/minter.h"
@@ -47,6 +50,29 @@ Judgement malformed() {
   return {Refused{Reason::bad_authorization_header, {}, {}, {}}, false, nullptr, 0};
 }
 
+// The last word of a trail.
+void close(Trail* trail, const Judgement& judgement) {
+  const auto* refused = std::get_if<Refused>(&judgement.answer);
+  if (trail != nullptr && refused != nullptr) trail->fail(refused->detail);
+}
+
+std::string described(const UnverifiedToken& token) {
+  return fmt::format("signed with {}, {}", crypto::name(token.algorithm),
+                     token.kid ? "key '" + printable(*token.kid, 32) + "'" : "names no key");
+}
+
+std::string described(const IssuerOptions& issuer) {
+  const std::string_view preset = to_string(issuer.rules.provider);
+  return fmt::format("{}{}{}{}{}", issuer.url, issuer.name.empty() ? "" : " (", issuer.name,
+                     issuer.name.empty() ? "" : ")", preset.empty() ? "" : ", preset ") +
+         std::string(preset);
+}
+
+std::string described(const store::KeyRow& row) {
+  return fmt::format("key {} of {}, scopes: {}", row.id, row.owner,
+                     row.scopes.empty() ? "none" : row.scopes);
+}
+
 }  // namespace
 
 Judge::Judge(const AuthenticatorOptions& options,
@@ -58,19 +84,29 @@ Judge::Judge(const AuthenticatorOptions& options,
   }
 }
 
-Judgement Judge::judge(const Credential& credential, HeaderMemo& headers) const {
-  if (credential.source == Source::token) return judge_token(credential, headers);
-  if (!is_well_formed(credential)) return malformed();
-  return {judge_key(credential), false, nullptr, 0};
+Judgement Judge::judge(const Credential& credential, HeaderMemo& headers, Trail* trail) const {
+  begin(trail, Check::credential);
+  Judgement out;
+  if (credential.source == Source::token) {
+    out = judge_token(credential, headers, trail);
+  } else if (is_well_formed(credential)) {
+    out = {judge_key(credential, trail), false, nullptr, 0};
+  } else {
+    out = malformed();
+  }
+  close(trail, out);
+  return out;
 }
 
-Judgement Judge::judge_answer(std::size_t index, const Checked<TokenFacts>& facts) const {
+Judgement Judge::judge_answer(std::size_t index, const Checked<TokenFacts>& facts,
+                              Trail* trail) const {
   const Issuer& issuer = *issuers_[index];
   Judgement judgement;
   judgement.issuer = &issuer;
   judgement.issuer_epoch = issuer.epoch();
-  judgement.answer = facts ? admit(*facts, issuer.options().rules, judgement, clock_.wall())
+  judgement.answer = facts ? admit(*facts, issuer.options().rules, judgement, clock_.wall(), trail)
                            : Refused{facts.error().reason, facts.error().detail, {}, {}};
+  close(trail, judgement);
   if (auto* good = std::get_if<Good>(&judgement.answer)) {
     const Mono until = clock_.mono() + issuer.options().introspection.cache_time;
     good->deadline = std::min(good->deadline, until);
@@ -78,21 +114,43 @@ Judgement Judge::judge_answer(std::size_t index, const Checked<TokenFacts>& fact
   return judgement;
 }
 
-Judgement Judge::judge_token(const Credential& credential, HeaderMemo& headers) const {
+Refused Judge::refuse_without_keys(std::string_view text, std::size_t issuer, Trail* trail) const {
+  Refused refused{Reason::unknown_key, {}, {}, {}};
+  if (!issuers_[issuer]->keys()) {
+    refused.reason = Reason::keys_unavailable;
+  } else if (const auto token = parse_token(text, kTokenLimits)) {
+    Claimed claimed = claimed_by(*token);
+    refused.claimed_issuer = std::move(claimed.issuer);
+    refused.claimed_subject = std::move(claimed.subject);
+    refused.detail = printable(token->kid.value_or(""), 32);
+  }
+  if (trail != nullptr) {
+    trail->fail(refused.reason == Reason::unknown_key ? "no key of this name"
+                                                      : issuers_[issuer]->health().problem);
+  }
+  return refused;
+}
+
+Judgement Judge::judge_token(const Credential& credential, HeaderMemo& headers,
+                             Trail* trail) const {
   Judgement out;
   const auto token = parse_token(credential.text, kTokenLimits, &headers);
   // What can be parsed is well formed: three parts of base64url and two dots.
   if (!token && !is_well_formed(credential)) return malformed();
   if (const auto issuer = to_be_asked(credential.text, token)) {
+    begin(trail, Check::introspection);
+    say(trail, [&] { return "asked: " + described(issuers_[*issuer]->options()); });
     out.answer = NeedsAnswer{*issuer};
     return out;
   }
+  begin(trail, Check::token);
   if (!token) {
     const Failure why = explain(credential.text, token.error());
     out.answer = Refused{why.reason, why.detail, {}, {}};
     return out;
   }
-  out.answer = judge_parsed(*token, out);
+  say(trail, [&] { return described(*token); });
+  out.answer = judge_parsed(*token, out, trail);
   if (auto* refused = std::get_if<Refused>(&out.answer)) {
     Claimed claimed = claimed_by(*token);
     refused->claimed_issuer = std::move(claimed.issuer);
@@ -101,30 +159,33 @@ Judgement Judge::judge_token(const Credential& credential, HeaderMemo& headers) 
   return out;
 }
 
-Answer Judge::judge_parsed(const UnverifiedToken& token, Judgement& out) const {
+Answer Judge::judge_parsed(const UnverifiedToken& token, Judgement& out, Trail* trail) const {
   const auto failed = [](Failure failure) {
     return Refused{failure.reason, std::move(failure.detail), {}, {}};
   };
+  begin(trail, Check::issuer);
   const auto index = issuer_of(token);
   if (!index) return failed(index.error());
   const Issuer& issuer = *issuers_[*index];
+  say(trail, [&] { return described(issuer.options()); });
   const TokenRules& rules = issuer.options().rules;
   const Wall wall = clock_.wall();
-  auto facts = check_claims(token, rules, wall);
+  auto facts = check_claims(token, rules, wall, trail);
   if (!facts) return failed(facts.error());
 
   // The epoch is read before the keys: a change in between makes the entry stale at once.
   out.issuer = &issuer;
   out.issuer_epoch = issuer.epoch();
   const auto keys = issuer.keys();
+  if (!keys) begin(trail, Check::signing_key);
   if (!keys) return NeedsKeys{*index, out.issuer_epoch};
-  const auto verified = verify_signature(token, rules, *keys);
+  const auto verified = verify_signature(token, rules, *keys, trail);
   out.signature_checked = verified || verified.error().reason == Reason::bad_signature;
   if (!verified) {
     if (verified.error().reason == Reason::unknown_key) return NeedsKeys{*index, out.issuer_epoch};
     return failed(verified.error());
   }
-  return admit(std::move(*facts), rules, out, wall);
+  return admit(std::move(*facts), rules, out, wall, trail);
 }
 
 // The issuer to ask about this text, by configuration and not by the text's looks: all of an
@@ -160,7 +221,7 @@ Checked<std::size_t> Judge::issuer_of(const UnverifiedToken& token) const {
 }
 
 Answer Judge::admit(TokenFacts token, const TokenRules& rules, const Judgement& judgement,
-                    Wall wall) const {
+                    Wall wall, Trail* trail) const {
   Good good;
   good.issuer = judgement.issuer;
   good.issuer_epoch = judgement.issuer_epoch;
@@ -171,29 +232,37 @@ Answer Judge::admit(TokenFacts token, const TokenRules& rules, const Judgement& 
   const Person person{token.tenant, token.issuer, token.subject};
   good.people_stamp = people_.stamp(person);
   if (!token.api_key) {
+    begin(trail, Check::vault);
     good.key_by_reference = !token.key_reference.empty();
     auto kept = good.key_by_reference ? people_.key_under(person, token.key_reference)
                                       : people_.key_of(person);
     if (!kept) return Refused{kept.error().reason, kept.error().detail, {}, {}};
     if (*kept) token.api_key_source = good.key_by_reference ? "vault:reference" : "vault";
     token.api_key = std::move(*kept);
+    say(trail, [&] {
+      return token.api_key ? "fingerprint " + crypto::fingerprint(token.api_key->reveal())
+                           : std::string("keeps none");
+    });
   }
 
   PrincipalFacts facts;
   facts.scopes = options_.scope_rules.expand(token.scopes);
   facts.expires_at = token.expires_at;
   if (token.api_key) {
+    begin(trail, Check::api_key);
     if (looks_like_our_key(token.api_key->reveal())) {
       const auto row = keys_.check(token.api_key->reveal(), wall);
       if (!row) return Refused{row.error().reason, token.api_key_source, {}, {}};
       if (!belongs_to(*row, token, judgement.issuer == issuers_.front().get())) {
         return Refused{Reason::key_of_another_owner, token.api_key_source, {}, {}};
       }
+      say(trail, [&] { return described(*row); });
       good.from_key_book = true;
       good.valid_until = std::min(good.valid_until, key_expiry(*row));
       facts.expires_at = std::min(facts.expires_at, key_expiry(*row));
       facts.scopes = facts.scopes.intersect(options_.scope_rules.expand(scopes_of(*row)));
     }
+    if (!good.from_key_book) say(trail, [] { return "not of this installation: not judged here"; });
     facts.key_fingerprint = crypto::fingerprint(token.api_key->reveal());
   }
   facts.tenant = std::move(token.tenant);
@@ -212,13 +281,15 @@ Answer Judge::admit(TokenFacts token, const TokenRules& rules, const Judgement& 
   return good;
 }
 
-Answer Judge::judge_key(const Credential& credential) const {
+Answer Judge::judge_key(const Credential& credential, Trail* trail) const {
+  begin(trail, Check::api_key);
   const Wall wall = clock_.wall();
   Good good;
   good.from_key_book = true;
   good.key_epoch = keys_.epoch();
   const auto row = keys_.check(credential.text, wall);
   if (!row) return Refused{row.error().reason, row.error().detail, {}, {}};
+  say(trail, [&] { return described(*row); });
 
   PrincipalFacts facts;
   facts.tenant = row->tenant;

@@ -14,6 +14,7 @@
 
 #include "identity/authenticator.h"
 #include "identity/credential.h"
+#include "identity/trail.h"
 
 namespace kubiya::identity {
 
@@ -59,21 +60,26 @@ class Judge {
   Judge(const AuthenticatorOptions& options, const std::vector<std::unique_ptr<Issuer>>& issuers,
         const KeyBook& keys, const PersonBook& people, const Clock& clock);
 
-  // `headers` is of one thread at a time.
-  Judgement judge(const Credential& credential, HeaderMemo& headers) const;
+  // `headers` is of one thread at a time. With `trail`, each check is written there; a judgement
+  // that needs something first leaves it open.
+  Judgement judge(const Credential& credential, HeaderMemo& headers, Trail* trail = nullptr) const;
   // What an issuer that was asked said of a token.
-  Judgement judge_answer(std::size_t issuer, const Checked<TokenFacts>& facts) const;
+  Judgement judge_answer(std::size_t issuer, const Checked<TokenFacts>& facts,
+                         Trail* trail = nullptr) const;
+  // Of a token whose issuer's keys were asked for: it has none, or not the one of the token.
+  Refused refuse_without_keys(std::string_view text, std::size_t issuer,
+                              Trail* trail = nullptr) const;
 
  private:
-  Judgement judge_token(const Credential& credential, HeaderMemo& headers) const;
-  Answer judge_parsed(const UnverifiedToken& token, Judgement& out) const;
-  Answer judge_key(const Credential& credential) const;
+  Judgement judge_token(const Credential& credential, HeaderMemo& headers, Trail* trail) const;
+  Answer judge_parsed(const UnverifiedToken& token, Judgement& out, Trail* trail) const;
+  Answer judge_key(const Credential& credential, Trail* trail) const;
   std::optional<std::size_t> to_be_asked(std::string_view text,
                                          const Checked<UnverifiedToken>& token) const;
   Failure explain(std::string_view text, const Failure& failure) const;
   Checked<std::size_t> issuer_of(const UnverifiedToken& token) const;
-  Answer admit(TokenFacts token, const TokenRules& rules, const Judgement& judgement,
-               Wall wall) const;
+  Answer admit(TokenFacts token, const TokenRules& rules, const Judgement& judgement, Wall wall,
+               Trail* trail) const;
   Mono deadline(Wall valid_until, Wall wall) const;
 
   const AuthenticatorOptions& options_;

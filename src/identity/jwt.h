@@ -20,6 +20,7 @@
 #include "crypto/signature.h"
 #include "identity/reason.h"
 #include "identity/rules.h"
+#include "identity/trail.h"
 
 namespace kubiya::identity {
 
@@ -123,12 +124,14 @@ struct TokenFacts {
 
 // Claims against the rules, `now` as a parameter. Cheap checks: meant to run before the
 // signature is verified, and believed only after.
-Checked<TokenFacts> check_claims(const UnverifiedToken& token, const TokenRules& rules, Wall now);
+Checked<TokenFacts> check_claims(const UnverifiedToken& token, const TokenRules& rules, Wall now,
+                                 Trail* trail = nullptr);
 
 // The same for the members of an introspection answer (RFC 7662 §2.2), where `iss`, `exp` and,
 // when `allow_missing_audience`, `aud` may be absent. No `exp`: Wall::max().
 Checked<TokenFacts> check_introspected(const json::object& members, const TokenRules& rules,
-                                       bool allow_missing_audience, Wall now);
+                                       bool allow_missing_audience, Wall now,
+                                       Trail* trail = nullptr);
 
 // Only for log and audit of a refusal: escaped, cut, believed by nobody.
 struct Claimed {

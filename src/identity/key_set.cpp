@@ -147,12 +147,19 @@ Checked<const crypto::PublicKey*> KeySet::select(const UnverifiedToken& token,
 }
 
 Checked<void> verify_signature(const UnverifiedToken& token, const TokenRules& rules,
-                               const KeySet& keys) {
+                               const KeySet& keys, Trail* trail) {
+  begin(trail, Check::signing_key);
+  say(trail, [&] {
+    return fmt::format("{} with {} of {} usable keys", crypto::name(token.algorithm),
+                       token.kid ? "key '" + printable(*token.kid, 32) + "'" : "no key named",
+                       keys.size());
+  });
   const auto& allowed = rules.algorithms;
   if (std::find(allowed.begin(), allowed.end(), token.algorithm) == allowed.end()) {
     return fail(Reason::bad_algorithm, std::string(crypto::name(token.algorithm)));
   }
   const crypto::PublicKey* key = TRY(keys.select(token, rules));
+  begin(trail, Check::signature);
   if (!key->verify(token.algorithm, token.signing_input, token.signature)) {
     return fail(Reason::bad_signature);
   }

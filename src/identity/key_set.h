@@ -48,6 +48,6 @@ class KeySet {
 
 // rules.algorithms first, then the key; true only for a good signature.
 Checked<void> verify_signature(const UnverifiedToken& token, const TokenRules& rules,
-                               const KeySet& keys);
+                               const KeySet& keys, Trail* trail = nullptr);
 
 }  // namespace kubiya::identity
