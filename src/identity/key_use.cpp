@@ -32,6 +32,7 @@ std::vector<store::KeyUse> KeyUses::take(std::int64_t now_ms) {
     }
   }
   std::vector<store::KeyUse> uses;
+  uses.reserve(sums.size());
   for (const auto& [who, calls] : sums) {
     uses.push_back(
         {who.first, who.second, now_ms / kDayMs, static_cast<std::int64_t>(calls), now_ms});
