@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Any bytes as a message body under both eras' headers: never a crash, and whatever is
-// accepted has a method and a served version.
+// accepted has a served version and the members of its kind.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -26,9 +26,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (const std::string_view version : {mcp::kModernVersion, mcp::kLegacyVersions[0]}) {
     const mcp::Decoded decoded =
         mcp::decode(message.root(), {{version, 1}, {"tools/call", 1}, {name, 1}});
-    if (decoded.message &&
-        (decoded.message->method.data() == nullptr || decoded.message->version.empty())) {
-      std::abort();
+    if (!decoded.message) continue;
+    const mcp::Message& accepted = *decoded.message;
+    if (accepted.version.empty()) std::abort();
+    if (accepted.kind == mcp::Message::Kind::response) {
+      // Of a response: an id, and either a result or an error.
+      if (accepted.id.empty() || !accepted.method.empty()) std::abort();
+      if (accepted.result.has_value() == accepted.error.has_value()) std::abort();
+    } else {
+      if (accepted.method.data() == nullptr || accepted.result || accepted.error) std::abort();
     }
   }
   // What was read must be written so that it reads back equal.
