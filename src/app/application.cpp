@@ -181,6 +181,7 @@ class Built final : public Application {
     }
     identity::AuthenticatorOptions options = config_.identity;
     options.mode = config_.issuers.empty() ? identity::Mode::api_key : identity::Mode::token;
+    options.dpop.origin = config_.public_url;
     options.loops = config_.server.threads;
     authenticator_ = identity::Authenticator::open(std::move(options), std::move(issuers),
                                                    *key_book_, clock_, person_book_);
@@ -233,6 +234,16 @@ class Built final : public Application {
     return {};
   }
 
+  void describe_bound_tokens(identity::ResourceInfo& resource) const {
+    for (const auto algorithm : config_.identity.dpop.algorithms) {
+      resource.dpop_algorithms.emplace_back(crypto::name(algorithm));
+    }
+    resource.certificate_bound = config_.server.tls.client_certificates;
+    resource.dpop_required =
+        std::all_of(config_.issuers.begin(), config_.issuers.end(),
+                    [](const auto& issuer) { return issuer.rules.require_dpop; });
+  }
+
   Scopes advertised_scopes() const {
     Scopes all =
         catalogue_.tools().scopes().unite(config_.required_scopes).unite(policy_->scopes());
@@ -260,6 +271,7 @@ class Built final : public Application {
       options.resource.scopes_supported = options.sign_in_scopes.names();
     }
     options.resource.name = config_.name;
+    if (!config_.issuers.empty()) describe_bound_tokens(options.resource);
     options.early_body_bytes = config_.server.limits.early_body_bytes;
     options.handle_secret = TRY(identity::open_pepper(config_.data_dir + "/handles.key", true));
     options.logging = logging(config_.log_requests);

@@ -87,6 +87,9 @@ Result<> check_listener(const Config& config) {
     return refuse(tls.certificate.empty() ? "server.tls_cert" : "server.tls_key",
                   "TLS needs both server.tls_cert and server.tls_key");
   }
+  if (tls.client_certificates && tls.certificate.empty()) {
+    return refuse("server.client_certificates", "needs server.tls_cert and server.tls_key");
+  }
   if (!tls.key.empty()) TRY_VOID(check_tls_files(tls, config.allow_readable_files));
   for (const std::string& proxy : server.guard.trusted_proxies) {
     if (is_address_block(proxy)) continue;

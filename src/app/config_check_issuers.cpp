@@ -133,6 +133,9 @@ Result<> complete_issuer(const Place& place, const Config& config, bool several)
   TRY_VOID(fill_audiences(place, config));
   TRY_VOID(fill_tenant(place, several));
   TRY_VOID(check_claims(place));
+  if (issuer.rules.require_dpop && config.identity.dpop.algorithms.empty()) {
+    return place.refuse("dpop_bound_access_tokens_required", "needs identity.dpop.algorithms");
+  }
   TRY_VOID(check_introspection(place));
   issuer.cache_file = config.data_dir + "/issuer-" + crypto::fingerprint(issuer.url) + ".json";
   return {};

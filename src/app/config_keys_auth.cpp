@@ -277,6 +277,10 @@ void add_auth(std::vector<Key>& t) {
   t.push_back(toggle(
       "auth.require_at_jwt", [](D& d) -> auto& { return d.issuer.rules.require_at_jwt; },
       "Accept access tokens of RFC 9068 (`typ: at+jwt`) only."));
+  t.push_back(toggle(
+      "auth.dpop_bound_access_tokens_required",
+      [](D& d) -> auto& { return d.issuer.rules.require_dpop; },
+      "Accept only tokens that are bound to their client's key by DPoP (RFC 9449)."));
   t.push_back(duration(
       "auth.leeway", [](D& d) -> auto& { return d.issuer.rules.leeway; }, {0, kMinute},
       "Tolerated clock difference."));

@@ -37,6 +37,30 @@ Key scope_map() {
   return key;
 }
 
+Key dpop_algorithms() {
+  const std::string allowed = "names of RFC 7518 and RFC 8037 such as ES256, EdDSA, PS256";
+  Key key = row("identity.dpop.algorithms", "list", allowed,
+                "Signature algorithms of DPoP proofs (RFC 9449). Empty: none is taken, and tokens "
+                "that need one are refused.");
+  key.shape = Shape::list;
+  key.set = [allowed](Draft& draft, const Values& values) -> Result<> {
+    std::vector<crypto::Algorithm> chosen;
+    for (const std::string& name : values) {
+      const auto algorithm = crypto::algorithm(name);
+      if (!algorithm) return fail(Code::invalid, allowed);
+      chosen.push_back(*algorithm);
+    }
+    draft.config.identity.dpop.algorithms = std::move(chosen);
+    return {};
+  };
+  key.get = [](Draft& draft) {
+    Values names;
+    for (const auto one : draft.config.identity.dpop.algorithms) names.emplace_back(name(one));
+    return names;
+  };
+  return key;
+}
+
 }  // namespace
 
 void add_identity(std::vector<Key>& t) {
@@ -64,6 +88,19 @@ void add_identity(std::vector<Key>& t) {
   t.push_back(number(
       "identity.cold_per_turn", [](D& d) -> auto& { return d.config.identity.cold_per_turn; },
       {1, 10'000}, "Signature checks per turn of an event loop."));
+  t.push_back(dpop_algorithms());
+  t.push_back(duration(
+      "identity.dpop.window", [](D& d) -> auto& { return d.config.identity.dpop.window; },
+      {kSecond, 10 * kMinute}, "How far a proof's time may be from this server's, either way."));
+  t.push_back(number(
+      "identity.dpop.proofs", [](D& d) -> auto& { return d.config.identity.dpop.proofs; },
+      {64, 100'000'000},
+      "Proofs of each issuer's tokens that are remembered for twice that time, so that none serves "
+      "twice. When they are too many, further ones are answered 503."));
+  t.push_back(toggle(
+      "identity.dpop.nonces", [](D& d) -> auto& { return d.config.identity.dpop.nonces; },
+      "Ask for a nonce of this server in each proof, so that none can be made ahead of time. It "
+      "costs a client one more request every few minutes."));
   t.push_back(duration(
       "outbound.connect_timeout", [](D& d) -> auto& { return d.config.client.connect_timeout; },
       {100, kMinute}, "Connecting to the issuer."));

@@ -190,6 +190,11 @@ void add_server(std::vector<Key>& t) {
                           "server.tls_key", [](D& d) -> auto& { return d.config.server.tls.key; },
                           "a file that only its owner can read",
                           "PEM key of the certificate; read again on SIGHUP.")));
+  t.push_back(toggle(
+      "server.client_certificates",
+      [](D& d) -> auto& { return d.config.server.tls.client_certificates; },
+      "Ask TLS clients for a certificate, for tokens that are bound to one (RFC 8705). Any is "
+      "taken, and none as well: the token says which it must be."));
   t.push_back(flagged(
       "--insecure-http",
       toggle(

@@ -40,9 +40,17 @@ void Connection::shake_hands() {
   const Transfer done = transport_.handshake();
   if (done.state == Transfer::State::blocked) return;
   if (done.state != Transfer::State::some) return close();
+  keep_certificate();
   enter(Phase::idle);
   pump();
   if (phase_ == Phase::idle && !in_.data) release_session();
+}
+
+void Connection::keep_certificate() {
+  std::string certificate = transport_.certificate();
+  if (certificate.empty()) return;
+  certificate_ = std::make_unique<const std::string>(std::move(certificate));
+  request_.certificate = *certificate_;
 }
 
 void Connection::enter(Phase phase) {

@@ -80,6 +80,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, public
 
   // connection.cpp: bytes in and out, timeouts, the end.
   void shake_hands();
+  void keep_certificate();
   bool wants_input() const;
   bool receive();
   void on_end_of_input(bool in_order);
@@ -145,6 +146,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, public
 
   Head head_;
   Request request_;
+  std::unique_ptr<const std::string> certificate_;  // the client's; null: none
   std::string_view cors_origin_;
   ChunkedDecoder chunks_;
   std::string body_;  // of a request that does not fit into `in_`

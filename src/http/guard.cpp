@@ -93,7 +93,7 @@ void append_cors(std::string& out, std::string_view allow_origin) {
   append_allow_origin(out, allow_origin);
   out.append(
       "Access-Control-Expose-Headers: WWW-Authenticate, X-Request-Id, Retry-After, "
-      "Mcp-Session-Id\r\n");
+      "Mcp-Session-Id, DPoP-Nonce\r\n");
 }
 
 Response preflight_answer(const GuardVerdict& verdict, std::string_view requested_headers) {
@@ -103,7 +103,7 @@ Response preflight_answer(const GuardVerdict& verdict, std::string_view requeste
   append_allow_origin(out, verdict.allow_origin);
   out.append(
       "Access-Control-Allow-Methods: GET, HEAD, POST, DELETE, OPTIONS\r\n"
-      "Access-Control-Allow-Headers: authorization, x-api-key, content-type, accept, "
+      "Access-Control-Allow-Headers: authorization, dpop, x-api-key, content-type, accept, "
       "mcp-protocol-version, mcp-method, mcp-name, mcp-session-id, last-event-id, "
       "idempotency-key");
   append_param_headers(out, requested_headers);

@@ -111,7 +111,7 @@ TEST(Guard, BrowsersMayReadWhatARefusalSays) {
   std::string one;
   append_cors(one, "https://app.example.com");
   EXPECT_NE(one.find("Vary: Origin\r\n"), one.npos);
-  for (const char* name : {"WWW-Authenticate", "X-Request-Id", "Retry-After"}) {
+  for (const char* name : {"WWW-Authenticate", "X-Request-Id", "Retry-After", "DPoP-Nonce"}) {
     EXPECT_NE(one.find(name, one.find("Access-Control-Expose-Headers: ")), one.npos) << name;
   }
   std::string all;
@@ -126,7 +126,7 @@ TEST(Guard, PreflightNamesTheOriginAndTheHeaders) {
   EXPECT_EQ(response.status, 204);
   const std::string& lines = response.headers;
   EXPECT_NE(lines.find("Access-Control-Allow-Origin: https://app.example.com\r\n"), lines.npos);
-  EXPECT_NE(lines.find("authorization, x-api-key, content-type"), lines.npos);
+  EXPECT_NE(lines.find("authorization, dpop, x-api-key, content-type"), lines.npos);
   EXPECT_NE(lines.find("idempotency-key, mcp-param-region\r\n"), lines.npos);
   EXPECT_NE(lines.find("Access-Control-Max-Age: 600\r\n"), lines.npos);
 }

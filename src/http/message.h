@@ -39,7 +39,10 @@ class Request {
   // The TCP peer is a loopback address, Host is a loopback name and no header of a proxy is there.
   bool loopback = false;
   std::string_view host;  // the one Host value
-  int loop = 0;           // index of the event loop that serves this request
+  // The client's own of this TLS connection, DER; empty: it showed none. Nobody vouches for it, but
+  // whoever shows it holds its key.
+  std::string_view certificate;
+  int loop = 0;  // index of the event loop that serves this request
   Mono received{};
 
   // The first header of that name, or nullptr.

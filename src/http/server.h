@@ -44,6 +44,8 @@ struct Limits {
 struct TlsFiles {
   std::string certificate;  // PEM chain; empty means plain HTTP
   std::string key;          // PEM
+  // Ask clients for one of their own. They may have none, and any is taken: Request::certificate.
+  bool client_certificates = false;
   bool enabled() const { return !certificate.empty(); }
 };
 

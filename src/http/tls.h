@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <mutex>
+#include <string>
 
 #include "base/result.h"
 #include "http/block.h"
@@ -29,6 +30,9 @@ struct TlsInflow {
 };
 // Of a session of TlsStore, which owns it.
 TlsInflow& inflow_of(SSL& session);
+
+// What the client showed in the handshake, DER; empty: nothing.
+std::string peer_certificate(const SSL& session);
 
 // Reads certificate chain and key, checks that they belong together.
 Result<std::shared_ptr<SSL_CTX>> load_tls(const TlsFiles& files);

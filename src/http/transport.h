@@ -43,6 +43,8 @@ class Transport {
 
   int descriptor() const { return socket_.get(); }
   bool tls() const { return ssl_ != nullptr; }
+  // Behind the handshake.
+  std::string certificate() const { return ssl_ ? peer_certificate(*ssl_) : std::string(); }
 
   void note(std::uint32_t events);  // of epoll
   bool readable() const;            // whether receive() may move something

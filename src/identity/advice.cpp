@@ -151,9 +151,55 @@ Advice advice(Reason reason) {
       return {"The token does not say who the caller is.",
               "It needs sub as text. Tokens of machines may lack it: name another claim in "
               "subject_claims. Entra's tokens must have oid."};
+    case Reason::unsupported_confirmation:
+      return {
+          "The token is bound in a way that this server cannot check.",
+          "Bind it by DPoP (`cnf.jkt`) or a client certificate (`cnf.x5t#S256`), or not at all; "
+          "identity.dpop.algorithms must not be empty for DPoP."};
+    case Reason::token_not_bound:
+      return {"The token is bound to no key, and came as if it were or where it must be.",
+              "Have the client ask the provider for a DPoP-bound token, or send it with the scheme "
+              "Bearer where dpop_bound_access_tokens_required is off."};
     case Reason::proof_required:
-      return {"The token is bound to a key of its client (cnf), which this server cannot check.",
-              "Have the provider issue ordinary bearer tokens for this server."};
+      return {"The token is bound to a key, and no proof of holding it came along.",
+              "The client must send `Authorization: DPoP TOKEN` with a DPoP header of its own for "
+              "each request. A proxy in between must keep that header. A client that cannot needs "
+              "plain bearer tokens from the provider."};
+    case Reason::bad_proof:
+      return {"The DPoP proof cannot be read, or its signature is wrong.",
+              "The detail says what is wrong with it. Its algorithm must be one of "
+              "identity.dpop.algorithms, and there must be one DPoP header."};
+    case Reason::proof_of_another_request:
+      return {
+          "The DPoP proof was made for another method, address or token.",
+          "Its `htu` must be the address that this server knows itself by: set public_url when a "
+          "proxy stands in front. Each request needs a proof of its own."};
+    case Reason::proof_outdated:
+      return {"The DPoP proof's time is too far from this server's clock.",
+              "Set the clocks of client and server; identity.dpop.window is the tolerance."};
+    case Reason::nonce_required:
+      return {"The DPoP proof holds no nonce of this server, or an old one.",
+              "Nothing is wrong: the client repeats the request with the nonce of the answer's "
+              "DPoP-Nonce header. One that cannot needs identity.dpop.nonces off."};
+    case Reason::proof_of_another_key:
+      return {
+          "The DPoP proof was made with another key than the token is bound to.",
+          "The client must use the key with which it asked for the token. Somebody else's token "
+          "looks like this too."};
+    case Reason::proof_replayed:
+      return {"The same DPoP proof has served before.",
+              "The client must make a new proof, with a new `jti`, for each request, retries "
+              "included. A copied request looks like this too."};
+    case Reason::certificate_required:
+      return {
+          "The token is bound to a client certificate, and the connection shows none.",
+          "Turn on server.client_certificates, let the client connect with its certificate, and "
+          "let no proxy end TLS in between."};
+    case Reason::wrong_certificate:
+      return {
+          "The connection shows another client certificate than the token is bound to.",
+          "Use the certificate with which the token was asked for; after a renewal ask for a new "
+          "token. Somebody else's token looks like this too."};
     case Reason::wrong_tenant:
       return {"The caller's tenant is missing or none of those that are served.",
               "Compare tenant_claim and tenants with the token. At Entra, `tid` must be listed and "

@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "identity/judge.h"
+#include "identity/possession.h"
 #include "identity/verified_cache.h"
 
 namespace kubiya::identity {
@@ -29,10 +30,13 @@ struct Bad {
 struct Job {
   Secret text;
   Source source = Source::token;
+  KeptPossession shown;
   Authenticator::Post post;
   std::function<void(Verdict)> done;
   bool refetched = false;
   std::uint64_t issuer_epoch = 0;  // of the keys that did not serve it
+
+  Credential credential() const { return {text.reveal(), source, shown.view().dpop_scheme}; }
 };
 using JobPtr = std::shared_ptr<Job>;
 
@@ -84,7 +88,7 @@ class AuthenticatorImpl final : public Authenticator {
   std::optional<Verdict> now(const Presented& presented, int loop_index) override {
     const auto credential = find_credential(presented, options_);
     if (!credential) return Verdict(refuse(credential.error()));
-    return answer_now(*credential, loop(loop_index));
+    return answer_now(*credential, presented, loop(loop_index));
   }
 
   void later(const Presented& presented, int loop_index, Post post,
@@ -99,6 +103,7 @@ class AuthenticatorImpl final : public Authenticator {
       return tell(refuse(Reason::overloaded));
     }
     auto job = std::make_shared<Job>(Job{Secret(credential->text), credential->source,
+                                         KeptPossession(possession_of(presented, *credential)),
                                          std::move(post), std::move(done), false, 0});
     if (!may_check(loop)) return enqueue(std::move(job), loop_index);
     const CacheKey key = cache_key(*credential, loop);
@@ -109,7 +114,7 @@ class AuthenticatorImpl final : public Authenticator {
     if (const auto* needs = std::get_if<NeedsAnswer>(&judgement.answer)) {
       return ask_issuer(std::move(job), key, needs->issuer, loop_index);
     }
-    Verdict verdict = conclude(key, judgement, loop);
+    Verdict verdict = conclude(key, judgement, *job, loop);
     job->post([job, verdict = std::move(verdict)] { job->done(verdict); });
   }
 
@@ -131,6 +136,7 @@ class AuthenticatorImpl final : public Authenticator {
     return loop.turn_asked = true;
   }
 
+  std::string proof_nonce() const override { return possession_.nonce(); }
   std::uint64_t key_epoch() const override { return keys_.epoch(); }
 
   bool still_good(const Principal& principal) const override {
@@ -157,7 +163,8 @@ class AuthenticatorImpl final : public Authenticator {
     return CacheKey{loop.sha256(credential.text), credential.source};
   }
 
-  std::optional<Verdict> answer_now(const Credential& credential, Loop& loop) {
+  std::optional<Verdict> answer_now(const Credential& credential, const Presented& presented,
+                                    Loop& loop) {
     if (credential.text.size() > kTokenLimits.token_bytes) {
       const bool token = credential.source == Source::token;
       return Verdict(refuse(token ? Reason::token_too_long : Reason::bad_api_key));
@@ -165,14 +172,19 @@ class AuthenticatorImpl final : public Authenticator {
     const Mono now = clock_.mono();
     const CacheKey* known = loop.memo.find(credential.text, credential.source, now);
     const CacheKey key = known != nullptr ? *known : cache_key(credential, loop);
-    if (auto verdict = cached(key, loop, now)) {
-      if (known == nullptr && *verdict) loop.memo.put(credential.text, key, now);
-      return verdict;
+    if (const Good* good = recall(key, loop, now)) {
+      if (good->uses) good->uses->add();
+      if (known == nullptr) loop.memo.put(credential.text, key, now);
+      if (!needs_proof(*good, credential)) return Verdict(good->principal);
+      if (!may_check(loop)) return std::nullopt;
+      return prove(*good, credential, possession_of(presented, credential), loop);
     }
+    if (auto refused = recall_refusal(key, loop, now)) return refused;
     if (credential.source == Source::token && !may_check(loop)) return std::nullopt;
     const Judgement judgement = judge(credential, loop);
     if (!is_final(judgement)) return std::nullopt;
-    return conclude(key, judgement, loop);
+    remember(key, judgement, loop);
+    return verdict_of(judgement, credential, possession_of(presented, credential), loop);
   }
 
   static bool is_final(const Judgement& judgement) {
@@ -181,14 +193,14 @@ class AuthenticatorImpl final : public Authenticator {
   }
 
   // The hot path: no lock, no allocation.
-  std::optional<Verdict> cached(const CacheKey& key, Loop& loop, Mono now) {
-    if (Good* good = loop.good.find(key, now)) {
-      if (is_current(*good)) {
-        if (good->uses) good->uses->add();
-        return Verdict(good->principal);
-      }
-      loop.good.erase(key);
-    }
+  Good* recall(const CacheKey& key, Loop& loop, Mono now) {
+    Good* good = loop.good.find(key, now);
+    if (good == nullptr || is_current(*good)) return good;
+    loop.good.erase(key);
+    return nullptr;
+  }
+
+  static std::optional<Verdict> recall_refusal(const CacheKey& key, Loop& loop, Mono now) {
     if (const Bad* bad = loop.bad.find(key, now)) {
       if (bad->issuer->epoch() == bad->issuer_epoch) return Verdict(tl::unexpected(bad->refused));
       loop.bad.erase(key);
@@ -215,14 +227,49 @@ class AuthenticatorImpl final : public Authenticator {
     return true;
   }
 
+  // Whether the token alone does not say who this is.
+  static bool needs_proof(const Good& good, const Credential& credential) {
+    return good.confirmation || credential.dpop;
+  }
+
+  std::size_t place_of(const Issuer& issuer) const {
+    std::size_t place = 0;
+    while (issuers_[place].get() != &issuer) ++place;
+    return place;
+  }
+
+  // A proof is a signature to check, and is never remembered as an answer.
+  Verdict prove(const Good& good, const Credential& credential, const Possession& shown,
+                Loop& loop) {
+    if (loop.budget > 0) --loop.budget;
+    const auto proven =
+        possession_.check(good.confirmation.get(), credential.text, shown, place_of(*good.issuer));
+    if (proven) return good.principal;
+    const Failure& why = proven.error();
+    return tl::unexpected(Refused{why.reason, why.detail, good.principal->facts().issuer,
+                                  good.principal->facts().subject});
+  }
+
+  Verdict verdict_of(const Judgement& judgement, const Credential& credential,
+                     const Possession& shown, Loop& loop) {
+    const auto* good = std::get_if<Good>(&judgement.answer);
+    if (good == nullptr) return tl::unexpected(std::get<Refused>(judgement.answer));
+    if (!needs_proof(*good, credential)) return good->principal;
+    return prove(*good, credential, shown, loop);
+  }
+
   // Remembers the judgement and turns it into the caller's answer.
-  Verdict conclude(const CacheKey& key, const Judgement& judgement, Loop& loop) {
+  Verdict conclude(const CacheKey& key, const Judgement& judgement, const Job& job, Loop& loop) {
+    remember(key, judgement, loop);
+    return verdict_of(judgement, job.credential(), job.shown.view(), loop);
+  }
+
+  void remember(const CacheKey& key, const Judgement& judgement, Loop& loop) {
     const Mono now = clock_.mono();
     if (const auto* good = std::get_if<Good>(&judgement.answer)) {
       Good counted = *good;
       count_first(counted, loop);
-      loop.good.put(key, counted, now);
-      return good->principal;
+      return loop.good.put(key, counted, now);
     }
     const auto& refused = std::get<Refused>(judgement.answer);
     const bool settled =
@@ -231,7 +278,6 @@ class AuthenticatorImpl final : public Authenticator {
       loop.bad.put(
           key, Bad{refused, now + kRefusalSeconds, judgement.issuer, judgement.issuer_epoch}, now);
     }
-    return tl::unexpected(refused);
   }
 
   // Later calls out of the cache only add to the counter.
@@ -280,15 +326,20 @@ class AuthenticatorImpl final : public Authenticator {
 
   void run(JobPtr job, int loop_index) {
     Loop& loop = this->loop(loop_index);
-    const Credential credential{job->text.reveal(), job->source};
+    const Credential credential = job->credential();
     const CacheKey key = cache_key(credential, loop);
-    if (auto verdict = cached(key, loop, clock_.mono())) return job->done(std::move(*verdict));
+    const Mono now = clock_.mono();
+    if (const Good* good = recall(key, loop, now)) {
+      if (!needs_proof(*good, credential)) return job->done(good->principal);
+      return job->done(prove(*good, credential, job->shown.view(), loop));
+    }
+    if (auto refused = recall_refusal(key, loop, now)) return job->done(std::move(*refused));
     const Judgement judgement = judge(credential, loop);
     if (const auto* needs = std::get_if<NeedsAnswer>(&judgement.answer)) {
       return ask_issuer(std::move(job), key, needs->issuer, loop_index);
     }
     const auto* needs = std::get_if<NeedsKeys>(&judgement.answer);
-    if (!needs) return job->done(conclude(key, judgement, loop));
+    if (!needs) return job->done(conclude(key, judgement, *job, loop));
     if (!job->refetched) return wait_for_keys(std::move(job), *needs, loop_index);
     job->done(refuse_without_keys(*job, needs->issuer));
   }
@@ -318,8 +369,11 @@ class AuthenticatorImpl final : public Authenticator {
     const auto jobs = loop.asked.extract(key.digest);
     if (!jobs) return;
     loop.waiting_count -= jobs.mapped().size();
-    const Verdict verdict = conclude(key, judge_.judge_answer(index, facts), loop);
-    for (const JobPtr& job : jobs.mapped()) job->done(verdict);
+    const Judgement judgement = judge_.judge_answer(index, facts);
+    remember(key, judgement, loop);
+    for (const JobPtr& job : jobs.mapped()) {
+      job->done(verdict_of(judgement, job->credential(), job->shown.view(), loop));
+    }
   }
 
   // All jobs of a loop that need the same issuer's keys wait on one request to it.
@@ -363,6 +417,7 @@ class AuthenticatorImpl final : public Authenticator {
   const PersonBook& people_;
   const Clock& clock_;
   const Judge judge_{options_, issuers_, keys_, people_, clock_};
+  PossessionJudge possession_{options_.dpop, issuers_.size(), clock_};
   std::vector<std::unique_ptr<Loop>> loops_;
   // Expires first: what was posted to a loop before must not find us gone.
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);

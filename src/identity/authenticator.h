@@ -15,7 +15,9 @@
 
 #include "base/clock.h"
 #include "base/principal.h"
+#include "http/message.h"
 #include "identity/api_key.h"
+#include "identity/dpop.h"
 #include "identity/issuer.h"
 #include "identity/person_book.h"
 #include "identity/reason.h"
@@ -31,6 +33,9 @@ struct Presented {
   bool credential_in_query = false;  // access_token or api_key in the URL
   bool loopback = false;             // the peer is this machine
   std::string_view argument_key;     // the tool's `api_key` argument (API-key mode)
+  // Where a bound token's proof is looked for; null: there can be none.
+  const http::Request* request = nullptr;
+  bool look_only = false;  // the same request will be judged again: its proof is not used up
 };
 
 struct Refused {
@@ -50,6 +55,7 @@ struct AuthenticatorOptions {
   std::optional<Secret> shared_key;    // KUBIYA_API_KEY of the server
   std::size_t cache_entries = 10'000;  // per loop
   std::chrono::seconds cache_seconds{60};
+  DpopOptions dpop;
   std::size_t cold_per_turn = 32;  // signature checks per loop turn; the rest waits in a queue
   int loops = 1;
 };
@@ -83,6 +89,9 @@ class Authenticator {
   // Looks at what is at hand; a token that only its issuer has withdrawn is still good here. Any
   // thread.
   virtual bool still_good(const Principal& principal) const = 0;
+  // What a DPoP proof must hold, for the header DPoP-Nonce (RFC 9449 §9); empty: nothing. Any
+  // thread.
+  virtual std::string proof_nonce() const = 0;
   // Another one than before when an API key was made, changed or revoked. Any thread.
   virtual std::uint64_t key_epoch() const = 0;
   // About once a second, any one thread.

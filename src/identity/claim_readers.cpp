@@ -11,6 +11,7 @@ namespace kubiya::identity {
 namespace {
 
 constexpr std::size_t kShownBytes = 128;
+constexpr std::size_t kDigestBytes = 32;
 
 }  // namespace
 
@@ -52,6 +53,27 @@ Checked<std::optional<double>> read_time(const json::object& claims, std::string
   if (value->is_uint64()) return static_cast<double>(value->get_uint64());
   if (value->is_double()) return value->get_double();
   return fail(Reason::bad_claim, std::string(name));
+}
+
+Checked<ConfirmationPtr> read_confirmation(const json::object& claims) {
+  const json::value* value = find(claims, "cnf");
+  if (value == nullptr) return nullptr;
+  if (!value->is_object() || value->get_object().empty()) {
+    return fail(Reason::unsupported_confirmation, "not an object with members");
+  }
+  auto out = std::make_shared<Confirmation>();
+  for (const auto& [name, member] : value->get_object()) {
+    const bool key = name == "jkt";
+    if (!key && name != "x5t#S256") {
+      return fail(Reason::unsupported_confirmation, printable(name, kShownBytes));
+    }
+    auto digest = member.is_string() ? unbase64url(view(member.get_string())) : std::nullopt;
+    if (!digest || digest->size() != kDigestBytes) {
+      return fail(Reason::unsupported_confirmation, std::string(name) + " is no SHA-256 digest");
+    }
+    (key ? out->key : out->certificate) = std::move(*digest);
+  }
+  return out;
 }
 
 Checked<FoundKey> read_api_key(const json::object& claims, const TokenRules& rules) {

@@ -32,6 +32,10 @@ Checked<Scopes> read_scopes(const json::object& claims, const TokenRules& rules)
 // What the caller's roles and groups grant by `rules.roles`.
 Checked<Scopes> read_role_grants(const json::object& claims, const TokenRules& rules);
 
+// `cnf`, of which every member must be one that a request can be held against: what is not
+// understood is refused here, where RFC 7800 §3.1 would have it ignored.
+Checked<ConfirmationPtr> read_confirmation(const json::object& claims);
+
 struct FoundKey {
   std::optional<Secret> key;
   std::string source;

@@ -164,6 +164,14 @@ std::string described(const FoundKey& found, const TokenRules& rules) {
   return fmt::format("{} (fingerprint {})", found.source, crypto::fingerprint(found.key->reveal()));
 }
 
+std::string described(const Confirmation* bound) {
+  if (bound == nullptr) return "bound to nothing";
+  std::string out;
+  if (!bound->key.empty()) out = "bound to a key: each request needs a DPoP proof";
+  if (bound->certificate.empty()) return out;
+  return out + (out.empty() ? "" : "; ") + "bound to a client certificate";
+}
+
 std::string lifetime(Wall expires_at, Wall now) {
   if (expires_at == Wall::max()) return "without an end";
   const auto left = std::chrono::duration_cast<std::chrono::seconds>(expires_at - now).count();
@@ -184,7 +192,8 @@ Checked<TokenFacts> read_facts(const json::object& claims, const TokenRules& rul
   facts.subject = TRY(read_subject(claims, rules));
   say(trail, [&] { return facts.subject; });
   begin(trail, Check::proof);
-  if (claims.contains("cnf")) return fail(Reason::proof_required);
+  facts.confirmation = TRY(read_confirmation(claims));
+  say(trail, [&] { return described(facts.confirmation.get()); });
   begin(trail, Check::tenant);
   facts.tenant = TRY(read_tenant(claims, rules));
   say(trail, [&] { return facts.tenant; });

@@ -169,9 +169,19 @@ void add_subject_rows(std::vector<Row>& rows) {
   }
   rows.push_back(
       {"B31 sub with letters of the world", with_claim("sub", "auth0|Zoë Ångström"), {}});
-  for (const char* value : {"{}", R"({"jkt":"x"})", "null", "false"}) {
-    rows.push_back(
-        {std::string("B40 cnf ") + value, spelled("cnf", value), Reason::proof_required});
+  const std::string digest = base64url(std::string(32, 'k'));
+  for (const std::string& value :
+       {std::string("{}"), std::string(R"({"jkt":"x"})"), std::string("null"), std::string("false"),
+        R"({"jkt":")" + base64url(std::string(31, 'k')) + R"("})",
+        R"({"jwk":{"kty":"oct"}})" + std::string(), R"({"jkt":[")" + digest + R"("]})",
+        R"({"jkt":")" + digest + R"(","kid":"k"})", R"({"JKT":")" + digest + R"("})",
+        R"({"x5t#S256":")" + digest + R"(="})"}) {
+    rows.push_back({"B40 cnf " + value, spelled("cnf", value), Reason::unsupported_confirmation});
+  }
+  for (const char* name : {"jkt", "x5t#S256"}) {
+    rows.push_back({std::string("B40 cnf that a request can be held against, ") + name,
+                    with_claim("cnf", json::object{{name, digest}}),
+                    {}});
   }
 }
 

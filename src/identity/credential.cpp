@@ -47,8 +47,10 @@ tl::expected<Credential, Reason> find_token(const Presented& presented) {
                                                        : Reason::argument_key_refused);
   }
   const auto token = parse_authorization(presented.authorization, {"Bearer"});
-  if (!token) return tl::unexpected(Reason::bad_authorization_header);
-  return Credential{*token, Source::token};
+  if (token) return Credential{*token, Source::token};
+  const auto bound = parse_authorization(presented.authorization, {"DPoP"});
+  if (!bound) return tl::unexpected(Reason::bad_authorization_header);
+  return Credential{*bound, Source::token, true};
 }
 
 // Nothing when no header carries a key.

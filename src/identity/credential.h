@@ -16,6 +16,7 @@ enum class Source { token, header_key, argument_key, shared_key };
 struct Credential {
   std::string_view text;  // into what was presented, or into the options
   Source source = Source::token;
+  bool dpop = false;  // came under the scheme DPoP (RFC 9449 §7.1)
 };
 
 // Exactly one credential where the mode accepts one; anything else is refused. Its bytes are not

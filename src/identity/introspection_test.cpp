@@ -46,6 +46,7 @@ struct World {
                                                    {"introspection_endpoint", kIntrospect}}));
     client.answer(kJwks, one_key("rsa"));
     std::vector<std::unique_ptr<Issuer>> list;
+    list.reserve(issuers.size());
     for (auto& issuer : issuers) list.push_back(Issuer::open(std::move(issuer), client, clock));
     AuthenticatorOptions options;
     options.mode = Mode::token;
@@ -128,7 +129,8 @@ TEST(Introspection, AnswersAreJudgedLikeTokens) {
            {"its own iss", active({{"iss", kIssuer}}), "served"},
            {"no exp", no_exp, "served"},
            {"no sub", no_sub, "bad_subject"},
-           {"bound to a key", active({{"cnf", json::object{{"jkt", "x"}}}}), "proof_required"},
+           {"bound to a key", active({{"cnf", json::object{{"jkt", "x"}}}}),
+            "unsupported_confirmation"},
        }) {
     World world;
     world.says(row.answer);

@@ -222,7 +222,11 @@ Checked<std::size_t> Judge::issuer_of(const UnverifiedToken& token) const {
 
 Answer Judge::admit(TokenFacts token, const TokenRules& rules, const Judgement& judgement,
                     Wall wall, Trail* trail) const {
+  if (rules.require_dpop && (!token.confirmation || token.confirmation->key.empty())) {
+    return Refused{Reason::token_not_bound, "the issuer's tokens must be bound by DPoP", {}, {}};
+  }
   Good good;
+  good.confirmation = std::move(token.confirmation);
   good.issuer = judgement.issuer;
   good.issuer_epoch = judgement.issuer_epoch;
   good.key_epoch = keys_.epoch();

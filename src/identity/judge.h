@@ -22,6 +22,7 @@ inline constexpr TokenLimits kTokenLimits{};
 
 struct Good {
   PrincipalPtr principal;
+  ConfirmationPtr confirmation;  // the principal is who the token says only with this shown
   Mono deadline{};
   Wall valid_until{};
   const Issuer* issuer = nullptr;

@@ -18,6 +18,7 @@
 #include "base/scopes.h"
 #include "base/secret.h"
 #include "crypto/signature.h"
+#include "identity/confirmation.h"
 #include "identity/reason.h"
 #include "identity/rules.h"
 #include "identity/trail.h"
@@ -120,6 +121,7 @@ struct TokenFacts {
   std::optional<Secret> api_key;
   std::string api_key_source;  // "claim:kubiya_api_key"; empty when none
   std::string key_reference;   // the name of a key in the vault; empty when none
+  ConfirmationPtr confirmation;
 };
 
 // Claims against the rules, `now` as a parameter. Cheap checks: meant to run before the

@@ -26,6 +26,7 @@ void append_quoted(std::string& out, std::string_view value) {
 // One challenge; parameters without a value are left out. RFC 9110 §11.6.1.
 class Challenge {
  public:
+  explicit Challenge(std::string_view scheme = "Bearer") : text_(scheme) {}
   Challenge& add(std::string_view name, std::string_view value) {
     if (value.empty()) return *this;
     text_ += empty_ ? " " : ", ";
@@ -42,7 +43,7 @@ class Challenge {
   }
 
  private:
-  std::string text_ = "Bearer";
+  std::string text_;
   bool empty_ = true;
 };
 
@@ -63,10 +64,16 @@ json::array strings(const std::vector<std::string>& values) {
   return out;
 }
 
-// RFC 6750 §3.1: no error code for a request that presents nothing.
-void add_error(Challenge& challenge, Reason reason) {
+// RFC 6750 §3.1: no error code for a request that presents nothing. RFC 9449 §7.1: what is wrong
+// with a proof is told to who sends proofs.
+void add_error(Challenge& challenge, Reason reason, bool sends_proofs = false) {
   if (http_status(reason) == 400) {
     challenge.add("error", "invalid_request");
+  } else if (sends_proofs && is_about_proof(reason)) {
+    const bool nonce = reason == Reason::nonce_required;
+    challenge.add("error", nonce ? "use_dpop_nonce" : "invalid_dpop_proof");
+    challenge.add("error_description",
+                  nonce ? "the proof needs the nonce of DPoP-Nonce" : "proof missing or invalid");
   } else if (reason != Reason::no_credential) {
     challenge.add("error", "invalid_token");
     challenge.add("error_description",
@@ -86,6 +93,11 @@ std::string protected_resource_document(const ResourceInfo& info) {
   }
   if (!scopes.empty()) document["scopes_supported"] = std::move(scopes);
   document["bearer_methods_supported"] = json::array{"header"};
+  if (!info.dpop_algorithms.empty()) {
+    document["dpop_signing_alg_values_supported"] = strings(info.dpop_algorithms);
+  }
+  if (info.dpop_required) document["dpop_bound_access_tokens_required"] = true;
+  if (info.certificate_bound) document["tls_client_certificate_bound_access_tokens"] = true;
   if (!info.name.empty()) document["resource_name"] = info.name;
   if (!info.documentation.empty()) document["resource_documentation"] = info.documentation;
   return to_json(document);
@@ -114,6 +126,26 @@ std::string challenge_insufficient_scope(std::string_view metadata_url, const Sc
   Challenge challenge;
   challenge.add("error", "insufficient_scope");
   challenge.add("scope", for_clients(needed));
+  challenge.add("resource_metadata", metadata_url);
+  return std::move(challenge).text();
+}
+
+std::string dpop_challenge_unauthenticated(std::string_view metadata_url, const Scopes& scopes,
+                                           Reason reason, std::string_view algorithms, bool used) {
+  Challenge challenge("DPoP");
+  if (used) add_error(challenge, reason, true);
+  challenge.add("algs", algorithms);
+  challenge.add("resource_metadata", metadata_url);
+  challenge.add("scope", for_clients(scopes));
+  return std::move(challenge).text();
+}
+
+std::string dpop_challenge_insufficient_scope(std::string_view metadata_url, const Scopes& needed,
+                                              std::string_view algorithms) {
+  Challenge challenge("DPoP");
+  challenge.add("error", "insufficient_scope");
+  challenge.add("scope", for_clients(needed));
+  challenge.add("algs", algorithms);
   challenge.add("resource_metadata", metadata_url);
   return std::move(challenge).text();
 }

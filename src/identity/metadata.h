@@ -19,6 +19,9 @@ struct ResourceInfo {
   std::vector<std::string> scopes_supported;
   std::string name;
   std::string documentation;
+  std::vector<std::string> dpop_algorithms;  // of proofs; empty: DPoP is not taken
+  bool dpop_required = false;                // of every caller
+  bool certificate_bound = false;            // client certificates are seen (RFC 8705)
 };
 // The protected-resource document, JSON.
 std::string protected_resource_document(const ResourceInfo& info);
@@ -30,6 +33,12 @@ std::string metadata_url(std::string_view resource);
 std::string challenge_unauthenticated(std::string_view metadata_url, const Scopes& scopes,
                                       Reason reason);
 std::string challenge_insufficient_scope(std::string_view metadata_url, const Scopes& needed);
+// The same of the scheme DPoP (RFC 9449 §7.1), with the algorithms of proofs. The error is told
+// where the request came under it: `used`.
+std::string dpop_challenge_unauthenticated(std::string_view metadata_url, const Scopes& scopes,
+                                           Reason reason, std::string_view algorithms, bool used);
+std::string dpop_challenge_insufficient_scope(std::string_view metadata_url, const Scopes& needed,
+                                              std::string_view algorithms);
 // The same for callers with API keys, who have no authorization server to be sent to.
 std::string key_challenge_unauthenticated(std::string_view realm, Reason reason);
 std::string key_challenge_insufficient_scope(std::string_view realm, const Scopes& needed);

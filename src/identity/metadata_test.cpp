@@ -14,11 +14,55 @@ TEST(Metadata, DocumentHasTheFieldsOfRfc9728) {
                                          .authorization_servers = {"https://idp.example.com"},
                                          .scopes_supported = {"read", "offline_access", "write"},
                                          .name = "Kubiya",
-                                         .documentation = "https://docs.example.com"}),
+                                         .documentation = "https://docs.example.com",
+                                         .dpop_algorithms = {}}),
             R"({"resource":"https://mcp.example.com/mcp",)"
             R"("authorization_servers":["https://idp.example.com"],)"
             R"("scopes_supported":["read","write"],"bearer_methods_supported":["header"],)"
             R"("resource_name":"Kubiya","resource_documentation":"https://docs.example.com"})");
+}
+
+TEST(Metadata, DocumentSaysWhichBoundTokensAreTaken) {
+  ResourceInfo info;
+  info.resource = "https://mcp.example.com/mcp";
+  info.authorization_servers = {"https://idp.example.com"};
+  info.dpop_algorithms = {"ES256", "EdDSA"};
+  info.dpop_required = true;
+  info.certificate_bound = true;
+  EXPECT_EQ(protected_resource_document(info),
+            R"({"resource":"https://mcp.example.com/mcp",)"
+            R"("authorization_servers":["https://idp.example.com"],)"
+            R"("bearer_methods_supported":["header"],)"
+            R"("dpop_signing_alg_values_supported":["ES256","EdDSA"],)"
+            R"("dpop_bound_access_tokens_required":true,)"
+            R"("tls_client_certificate_bound_access_tokens":true})");
+}
+
+TEST(Metadata, DpopChallengesTellWhatIsWrongWithAProof) {
+  const Scopes scopes{"read"};
+  const std::string tail = "algs=\"ES256\", resource_metadata=\"u\", scope=\"read\"";
+  const auto told = [&](Reason reason, bool used) {
+    return dpop_challenge_unauthenticated("u", scopes, reason, "ES256", used);
+  };
+  EXPECT_EQ(told(Reason::proof_required, false), "DPoP " + tail) << "to who came as a bearer";
+  EXPECT_EQ(told(Reason::nonce_required, true),
+            "DPoP error=\"use_dpop_nonce\", "
+            "error_description=\"the proof needs the nonce of DPoP-Nonce\", " +
+                tail);
+  EXPECT_EQ(told(Reason::bad_signature, true),
+            "DPoP error=\"invalid_token\", error_description=\"token invalid\", " + tail);
+  for (const Reason reason :
+       {Reason::proof_required, Reason::bad_proof, Reason::proof_of_another_request,
+        Reason::proof_outdated, Reason::proof_of_another_key, Reason::proof_replayed}) {
+    EXPECT_EQ(told(reason, true),
+              "DPoP error=\"invalid_dpop_proof\", "
+              "error_description=\"proof missing or invalid\", " +
+                  tail)
+        << to_string(reason);
+  }
+  EXPECT_EQ(dpop_challenge_insufficient_scope("u", Scopes{"write"}, "ES256"),
+            "DPoP error=\"insufficient_scope\", scope=\"write\", algs=\"ES256\", "
+            "resource_metadata=\"u\"");
 }
 
 TEST(Metadata, UrlPutsTheWellKnownPathInFrontOfTheResourcePath) {

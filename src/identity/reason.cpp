@@ -57,8 +57,28 @@ std::string_view to_string(Reason reason) {
       return "bad_claim";
     case Reason::bad_subject:
       return "bad_subject";
+    case Reason::unsupported_confirmation:
+      return "unsupported_confirmation";
     case Reason::proof_required:
       return "proof_required";
+    case Reason::token_not_bound:
+      return "token_not_bound";
+    case Reason::bad_proof:
+      return "bad_proof";
+    case Reason::proof_of_another_request:
+      return "proof_of_another_request";
+    case Reason::proof_outdated:
+      return "proof_outdated";
+    case Reason::nonce_required:
+      return "nonce_required";
+    case Reason::proof_of_another_key:
+      return "proof_of_another_key";
+    case Reason::proof_replayed:
+      return "proof_replayed";
+    case Reason::certificate_required:
+      return "certificate_required";
+    case Reason::wrong_certificate:
+      return "wrong_certificate";
     case Reason::wrong_tenant:
       return "wrong_tenant";
     case Reason::group_overage:
@@ -98,6 +118,21 @@ bool is_transient(Reason reason) {
   return reason == Reason::keys_unavailable || reason == Reason::introspection_unavailable ||
          reason == Reason::overloaded || reason == Reason::vault_record_invalid ||
          reason == Reason::vault_key_unknown;
+}
+
+bool is_about_proof(Reason reason) {
+  switch (reason) {
+    case Reason::proof_required:
+    case Reason::bad_proof:
+    case Reason::proof_of_another_request:
+    case Reason::proof_outdated:
+    case Reason::nonce_required:
+    case Reason::proof_of_another_key:
+    case Reason::proof_replayed:
+      return true;
+    default:
+      return false;
+  }
 }
 
 }  // namespace kubiya::identity

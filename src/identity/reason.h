@@ -38,9 +38,20 @@ enum class Reason {
   lifetime_too_long,
   bad_claim,  // missing or of the wrong type: the detail names it
   bad_subject,
-  proof_required,  // `cnf` without a way to honour it
+  unsupported_confirmation,  // `cnf` that no request could be held against
   wrong_tenant,
   group_overage,  // the groups that scopes come from were too many for the token
+  // what a token is bound to
+  token_not_bound,           // where only bound tokens are taken
+  proof_required,            // bound to a key, and no DPoP proof came with it
+  bad_proof,                 // malformed, or its signature is wrong: the detail says what
+  proof_of_another_request,  // htm, htu or ath
+  proof_outdated,            // iat outside of the window
+  nonce_required,            // none of this server's is in the proof, or one that has run out
+  proof_of_another_key,
+  proof_replayed,
+  certificate_required,  // bound to a client certificate, and the connection has none
+  wrong_certificate,
   // keys
   key_claims_disagree,
   key_of_another_owner,
@@ -61,5 +72,7 @@ enum class Reason {
 std::string_view to_string(Reason reason);
 // True for the reasons that mean "try again later" (503) rather than "bad credential" (401).
 bool is_transient(Reason reason);
+// True for the reasons that speak of a DPoP proof and not of the token (RFC 9449 §7.1).
+bool is_about_proof(Reason reason);
 
 }  // namespace kubiya::identity

@@ -40,6 +40,7 @@ struct TokenRules {
   std::vector<std::string> audiences;         // never empty; exact
   std::vector<crypto::Algorithm> algorithms;  // never empty
   bool require_at_jwt = false;                // RFC 9068 profile: `typ` must be at+jwt
+  bool require_dpop = false;                  // RFC 9449: `cnf.jkt` must be there
   std::vector<RequiredClaim> required_claims;
   std::chrono::seconds leeway{30};
   std::chrono::seconds lifetime_max{24 * 3600};

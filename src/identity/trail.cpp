@@ -23,7 +23,7 @@ constexpr std::array<Words, kChecks> kWords{{
     {"required_claims", "Does it hold the claims that the configuration demands?"},
     {"times", "Is it valid now?"},
     {"subject", "Does it say who the caller is?"},
-    {"proof", "Is it free of a binding that cannot be checked?"},
+    {"proof", "If it is bound to a key or a certificate, can that be checked?"},
     {"tenant", "Is the caller's tenant one that is served?"},
     {"scopes", "Can its scopes be read?"},
     {"key_claim", "Can a Kubiya key be read from it?"},

@@ -51,6 +51,10 @@ Endpoint::Endpoint(EndpointOptions options, EndpointServices services)
   challenge_.realm = options_.info.name;
   challenge_.scope_prefix = options_.scope_prefix;
   challenge_.sign_in_scopes = options_.sign_in_scopes;
+  for (const std::string& name : options_.resource.dpop_algorithms) {
+    challenge_.dpop_algorithms += (challenge_.dpop_algorithms.empty() ? "" : " ") + name;
+  }
+  challenge_.dpop_required = options_.resource.dpop_required;
   challenge_.scopes = services_.policy.required().unite({"read"});
   for (auto& loop : loops_) loop.id_prefix = random_id().substr(0, 16);
   services_.catalogue.changes().listen(

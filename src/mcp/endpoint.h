@@ -218,6 +218,7 @@ class Endpoint final : public http::Handler {
 
   // endpoint_refusals.cpp: the side roads.
   void refuse_credential(const ExchangePtr& x, const identity::Refused& refused);
+  static bool came_with_dpop(const Exchange& x);
   http::Response credential_answer(const Exchange& x, identity::Reason reason);
   void record_credential(const Exchange& x, const identity::Refused& refused, int status);
   void refuse_denied(const ExchangePtr& x, const policy::Operation& operation,

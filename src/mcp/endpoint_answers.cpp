@@ -44,7 +44,8 @@ Endpoint::Rendered Endpoint::render(const Exchange& x, const Result<tools::ToolR
   const Era era = x.message.era;
   if (!result) return render_error(x, result.error());
   if (result->denied) {
-    Rendered told{refuse_scope(challenge_, *result->denied, x.request_id), "insufficient_scope"};
+    Rendered told{refuse_scope(challenge_, *result->denied, x.request_id, came_with_dpop(x)),
+                  "insufficient_scope"};
     told.recorded = true;
     return told;
   }

@@ -4,11 +4,17 @@
 #include <fmt/format.h>
 
 #include "base/encoding.h"
+#include "identity/credential.h"
 #include "mcp/endpoint.h"
 
 namespace kubiya::mcp {
 
 using identity::Mode;
+
+// Told to the client in the terms of the scheme it used.
+bool Endpoint::came_with_dpop(const Exchange& x) {
+  return identity::parse_authorization(x.headers.authorization.value, {"DPoP"}).has_value();
+}
 
 // A large body is read only for a caller who is somebody.
 void Endpoint::admit(const http::Request& head, Admission decide) {
@@ -22,7 +28,8 @@ void Endpoint::admit(const http::Request& head, Admission decide) {
     log_.line(x, response->status, identity::to_string(refused.reason), services_.clock.mono());
     decide(std::move(response));
   };
-  const identity::Presented what = presented(head, x.headers, {});
+  identity::Presented what = presented(head, x.headers, {});
+  what.look_only = true;
   if (const auto verdict = services_.authenticator.now(what, head.loop)) return judge(*verdict);
   // Rare: a first token with a large body. Asking it to come back costs one retry and holds no
   // half-read body; until then the token is judged.
@@ -37,7 +44,9 @@ void Endpoint::refused(const http::Refusal& told) {
   if (!told.request) return log_.broken(told, services_.clock.mono());
   Exchange x(*told.request, http::Responder(), next_request_id(told.loop));
   if (told.in_body) {
-    auto verdict = services_.authenticator.now(presented(x.request, x.headers, {}), told.loop);
+    identity::Presented what = presented(x.request, x.headers, {});
+    what.look_only = true;
+    auto verdict = services_.authenticator.now(what, told.loop);
     if (verdict && *verdict) {
       x.principal = std::move(**verdict);
       services_.journal.refused(refusal(x, told.reason, told.status), told.loop);
@@ -100,14 +109,19 @@ void Endpoint::refuse_credential(const ExchangePtr& x, const identity::Refused& 
 // A credential that nobody could have meant well counts against its peer. Having none, or one that
 // has run out, is the ordinary way to a sign-in and must say so every time.
 http::Response Endpoint::credential_answer(const Exchange& x, identity::Reason reason) {
-  const bool counts = identity::http_status(reason) == 401 &&
-                      reason != identity::Reason::no_credential &&
-                      reason != identity::Reason::token_expired;
+  const bool counts =
+      identity::http_status(reason) == 401 && reason != identity::Reason::no_credential &&
+      reason != identity::Reason::token_expired && reason != identity::Reason::nonce_required;
   const auto peer = counts ? http::parse_address(x.request.peer) : std::nullopt;
   if (peer && !bad_credentials_.take(*peer, services_.clock.mono())) {
     return refuse_repeated(bad_credentials_.pause(), x.request_id);
   }
-  return mcp::refuse_credential(challenge_, reason, x.request_id);
+  http::Response response =
+      mcp::refuse_credential(challenge_, reason, x.request_id, came_with_dpop(x));
+  if (reason == identity::Reason::nonce_required) {
+    response.add("DPoP-Nonce", services_.authenticator.proof_nonce());
+  }
+  return response;
 }
 
 void Endpoint::record_credential(const Exchange& x, const identity::Refused& refused, int status) {
@@ -135,7 +149,8 @@ void Endpoint::refuse_denied(const ExchangePtr& x, const policy::Operation& oper
   call.operation = operation.name;
   call.detail = "missing: " + denied.missing.text();
   services_.journal.refused(call, x->request.loop);
-  send(x, refuse_scope(challenge_, denied, x->request_id), "insufficient_scope");
+  send(x, refuse_scope(challenge_, denied, x->request_id, came_with_dpop(*x)),
+       "insufficient_scope");
 }
 
 void Endpoint::refuse_message(const ExchangePtr& x, const ProtocolError& error,
@@ -287,6 +302,7 @@ identity::Presented Endpoint::presented(const http::Request& request, const Head
   what.api_key_count = headers.api_key.count;
   what.loopback = request.loopback;
   what.argument_key = argument_key;
+  what.request = &request;
   if (!request.query.empty()) {
     const std::string query = "&" + lower(request.query);
     what.credential_in_query = query.find("&access_token=") != std::string::npos ||

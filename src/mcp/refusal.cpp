@@ -69,6 +69,33 @@ Words words_for(Reason reason, identity::Mode mode) {
   return {"invalid_token", "token invalid"};
 }
 
+// Bearer first: there are clients that look at the beginning only.
+void add_challenges(http::Response& response, const ChallengeInfo& info, Reason reason, bool dpop) {
+  if (info.mode != identity::Mode::token) {
+    response.add("WWW-Authenticate", identity::key_challenge_unauthenticated(info.realm, reason));
+    return;
+  }
+  const Scopes scopes = asked_for(info, info.scopes);
+  response.add("WWW-Authenticate",
+               identity::challenge_unauthenticated(info.metadata_url, scopes,
+                                                   dpop ? Reason::no_credential : reason));
+  const bool offered = dpop || info.dpop_required || identity::is_about_proof(reason);
+  if (!offered || info.dpop_algorithms.empty()) return;
+  response.add("WWW-Authenticate",
+               identity::dpop_challenge_unauthenticated(info.metadata_url, scopes, reason,
+                                                        info.dpop_algorithms, dpop));
+}
+
+std::string scope_challenge(const ChallengeInfo& info, const Scopes& needed, bool dpop) {
+  if (info.mode != identity::Mode::token) {
+    return identity::key_challenge_insufficient_scope(info.realm, needed);
+  }
+  const Scopes scopes = asked_for(info, needed);
+  return dpop ? identity::dpop_challenge_insufficient_scope(info.metadata_url, scopes,
+                                                            info.dpop_algorithms)
+              : identity::challenge_insufficient_scope(info.metadata_url, scopes);
+}
+
 }  // namespace
 
 Scopes asked_for(const ChallengeInfo& info, const Scopes& scopes) {
@@ -86,16 +113,10 @@ http::Response json_response(std::string body) {
 }
 
 http::Response refuse_credential(const ChallengeInfo& info, Reason reason,
-                                 std::string_view request_id) {
+                                 std::string_view request_id, bool dpop) {
   const int status = identity::http_status(reason);
   http::Response response = closed(status, request_id);
-  if (status == 400 || status == 401) {
-    response.add("WWW-Authenticate",
-                 info.mode == identity::Mode::token
-                     ? identity::challenge_unauthenticated(info.metadata_url,
-                                                           asked_for(info, info.scopes), reason)
-                     : identity::key_challenge_unauthenticated(info.realm, reason));
-  }
+  if (status == 400 || status == 401) add_challenges(response, info, reason, dpop);
   const Words words = words_for(reason, info.mode);
   response.body = body(words.error, identity::public_message(reason), words.description);
   return response;
@@ -110,13 +131,9 @@ http::Response refuse_repeated(std::chrono::seconds pause, std::string_view requ
 }
 
 http::Response refuse_scope(const ChallengeInfo& info, const policy::Denied& denied,
-                            std::string_view request_id) {
+                            std::string_view request_id, bool dpop) {
   http::Response response = closed(403, request_id);
-  response.add("WWW-Authenticate",
-               info.mode == identity::Mode::token
-                   ? identity::challenge_insufficient_scope(info.metadata_url,
-                                                            asked_for(info, denied.needed))
-                   : identity::key_challenge_insufficient_scope(info.realm, denied.needed));
+  response.add("WWW-Authenticate", scope_challenge(info, denied.needed, dpop));
   response.body = body("insufficient_scope", "Insufficient permissions",
                        fmt::format("This call needs the scopes: {}. Missing: {}.",
                                    denied.needed.text(), denied.missing.text()));

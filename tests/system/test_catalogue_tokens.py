@@ -1160,7 +1160,7 @@ class Persons(Case):
 
     def test_a_sender_constrained_token_is_not_taken_as_a_bearer(self):
         rows = {f"B40 {value!r}": value for value in ({"jkt": "x"}, {"x5t#S256": "x"}, {}, None, False)}
-        self.refused({name: (claim(cnf=value), "proof_required") for name, value in rows.items()})
+        self.refused({name: (claim(cnf=value), "unsupported_confirmation") for name, value in rows.items()})
 
     def test_names_that_look_alike_are_two_persons(self):
         names = ("zo\u00eb", "zoe\u0308", "Zo\u00eb", "zoe", "zo\u00eb ", "zo\uff45\u0308")
