@@ -141,6 +141,7 @@ class Built final : public Application {
     database_ = TRY(store::Database::open(config_.data_dir + "/kubiya.db"));
     workflows_.emplace(*database_);
     runs_.emplace(*database_);
+    approvals_.emplace(*database_);
     meta_.emplace(*database_);
     if (const auto known = TRY(meta_->get("installation_id"))) {
       installation_id_ = *known;
@@ -204,6 +205,7 @@ class Built final : public Application {
     policy_.emplace(config_.required_scopes, config_.tool_rules);
     const tools::Services services{*workflows_,
                                    *runs_,
+                                   *approvals_,
                                    *backend_,
                                    timers_,
                                    *workers_,
@@ -361,6 +363,7 @@ class Built final : public Application {
   std::unique_ptr<store::Database> database_;
   std::optional<store::Workflows> workflows_;
   std::optional<store::Runs> runs_;
+  std::optional<store::Approvals> approvals_;
   std::optional<store::Meta> meta_;
   std::optional<identity::KeyBook> key_book_;
   std::unique_ptr<audit::Journal> journal_;

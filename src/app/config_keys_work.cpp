@@ -58,6 +58,17 @@ void add_shares(std::vector<Key>& t) {
       "engine.active_steps_per_owner",
       [](D& d) -> auto& { return d.config.engine.active_steps_per_owner; }, 100'000,
       "Processes at a time of one person. 0: all places but a quarter.");
+  t.push_back(number(
+      "engine.open_approvals", [](D& d) -> auto& { return d.config.engine.open_approvals; },
+      {1, 1'000'000}, "Approvals that runs wait for at a time."));
+  share(
+      "engine.open_approvals_per_tenant",
+      [](D& d) -> auto& { return d.config.engine.open_approvals_per_tenant; }, 1'000'000,
+      "Open approvals of one tenant's runs. 0: all places but an eighth.");
+  share(
+      "engine.open_approvals_per_owner",
+      [](D& d) -> auto& { return d.config.engine.open_approvals_per_owner; }, 1'000'000,
+      "Open approvals of one person's runs. 0: all places but a quarter.");
 }
 
 void add_engine(std::vector<Key>& t) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/scopes.h"
@@ -22,14 +23,15 @@ enum class CredentialKind { token, api_key, shared_key };
 
 struct PrincipalFacts {
   std::string tenant = "default";
-  std::string issuer;        // `iss`, or "urn:kubiya:api-key" for API keys
-  std::string subject;       // `sub`, or the owner of the API key
-  std::string display_name;  // for people only; never decides anything
-  std::string email;         // likewise
-  std::string client;        // `client_id` or `azp`; empty when unknown
-  Scopes scopes;             // effective: token ∩ key
-  Scopes token_scopes;       // as presented, after mapping
-  Scopes required_scopes;    // what every request of this issuer's callers needs
+  std::string issuer;               // `iss`, or "urn:kubiya:api-key" for API keys
+  std::string subject;              // `sub`, or the owner of the API key
+  std::string display_name;         // for people only; never decides anything
+  std::string email;                // likewise
+  std::string client;               // `client_id` or `azp`; empty when unknown
+  Scopes scopes;                    // effective: token ∩ key
+  Scopes token_scopes;              // as presented, after mapping
+  Scopes required_scopes;           // what every request of this issuer's callers needs
+  std::vector<std::string> groups;  // and roles: the names in the issuer's `role_claims`
   CredentialKind kind = CredentialKind::token;
   std::optional<Secret> api_key;  // the caller's own Kubiya key, when found
   std::string api_key_source;     // "claim:kubiya_api_key", "header", … ; empty when none

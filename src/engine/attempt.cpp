@@ -106,7 +106,7 @@ void Run::intent_durable(std::size_t step) {
                                    visible_outputs(step));
   if (!variables) return not_launched(step, variables.error().message);
   state.attempt->variables = std::make_shared<const Variables>(std::move(*variables));
-  if (state.attempt->number > 1) return launch(step);
+  if (state.attempt->number > 1) return launch(step);  // approvals have one attempt
   check(plan_.step(step).preconditions, 0, {}, state.attempt->variables, state.attempt->execution,
         [this, step](const Verdict& verdict) {
           steps_[step]->attempt->execution.reset();
@@ -115,6 +115,7 @@ void Run::intent_durable(std::size_t step) {
           if (!verdict.met) {
             return conclude(step, {Kind::skipped, 0, {}}, "a precondition is not met");
           }
+          if (plan_.step(step).approval) return ask(step);
           launch(step);
         });
 }
@@ -289,10 +290,14 @@ bool Run::keep_value(std::size_t step) {
   return true;
 }
 
+void Run::leave_place(std::size_t step) {
+  if (std::exchange(steps_[step]->has_place, false)) host_.free_place(*this);
+}
+
 // The end of an attempt, whether something ran or not.
 void Run::conclude(std::size_t step, const workflow::AttemptResult& result, std::string reason) {
   StepState& state = *steps_[step];
-  const bool had_place = std::exchange(state.has_place, false);
+  stop_waiting(step);
   state.attempt.reset();
   const auto retry = plan_.ended(step, result);
   state.row.reason = Scrubber(secrets_).whole(reason);
@@ -314,7 +319,8 @@ void Run::conclude(std::size_t step, const workflow::AttemptResult& result, std:
     const store::StepRow& row = run.steps_[step]->row;
     run.publish(RunEvent::Kind::step_finished, row.name, row.status, row.reason);
   });
-  if (had_place) host_.free_place(*this);
+  leave_place(step);
+  if (plan_.refused()) drop_waiting();
   advance();
 }
 

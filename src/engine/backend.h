@@ -34,14 +34,24 @@ struct Started {
   bool existed = false;  // answered by idempotency key: nothing new was started
 };
 
+// What somebody says to an approval that a run waits for.
+struct Vote {
+  std::string approval_id;
+  std::string run_id;
+  std::string digest;  // of what they saw: Code::conflict when the run waits for another
+  bool approves = false;
+  std::string comment;
+};
+
 // Something a watcher of a run is told. Events of one run come in order.
 struct RunEvent {
-  enum class Kind { run_started, step_started, step_finished, output, run_finished };
+  // step_waiting: for an approval; once more with each vote that does not settle it.
+  enum class Kind { run_started, step_started, step_waiting, step_finished, output, run_finished };
   Kind kind = Kind::run_started;
   std::string run_id;
   std::string step;    // name, for step events
   std::string status;  // of the step or run
-  std::string text;    // output chunk, or reason
+  std::string text;    // output chunk, reason, or what is to be approved
   int steps_done = 0;
   int steps_total = 0;
 };
@@ -64,6 +74,14 @@ class Backend {
   // Asks a run to stop. Code::not_found when it is not active here (already final).
   virtual Result<> cancel(const policy::Permit& permit, const audit::DurableTicket& ticket,
                           const std::string& run_id, const std::string& reason) = 0;
+  // Decides an approval, once, as the permit's principal. `done` runs on the engine's thread once
+  // the vote is durable, with the approval's status after it (workflow::ApprovalStatus).
+  // Code::not_found for who is not named in the approval, Code::forbidden for a requester where
+  // somebody else is asked for, Code::conflict when it is decided, expired, of another digest, or
+  // has this person's vote already.
+  using Decided = std::function<void(Result<std::string>)>;
+  virtual void decide(const policy::Permit& permit, const audit::DurableTicket& ticket, Vote vote,
+                      Decided done) = 0;
   // `watcher` runs on the engine's thread and must not block. A run that is final already is
   // reported at once as run_finished.
   virtual std::unique_ptr<Subscription> watch(const std::string& run_id, Watcher watcher) = 0;

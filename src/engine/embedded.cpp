@@ -64,7 +64,8 @@ class EmbeddedEngine final : public Embedded, public RunHost {
         mark_(child_mark(o.installation_id, this_server())),
         waiting_(o.queued_runs, o.queued_runs_per_tenant, o.queued_runs_per_owner),
         active_(o.active_runs, o.active_runs_per_tenant, o.active_runs_per_owner),
-        running_steps_(o.active_steps, o.active_steps_per_tenant, o.active_steps_per_owner) {}
+        running_steps_(o.active_steps, o.active_steps_per_tenant, o.active_steps_per_owner),
+        approvals_(o.open_approvals, o.open_approvals_per_tenant, o.open_approvals_per_owner) {}
 
   ~EmbeddedEngine() override { close(); }
 
@@ -104,6 +105,18 @@ class EmbeddedEngine final : public Embedded, public RunHost {
       if (found != runs_.end()) stop_run(found->second, reason);
     });
     return {};
+  }
+
+  void decide(const policy::Permit& permit, const audit::DurableTicket& ticket, Vote vote,
+              Decided done) override {
+    const PrincipalPtr& by = permit.principal();
+    if (!is_active(by->facts().tenant, vote.run_id)) return done(fail(over()));
+    loop->post([this, decision = Decision{std::move(vote), by, ticket.request_id()},
+                done = std::move(done)] {
+      const auto found = runs_.find(decision.vote.run_id);
+      if (found == runs_.end()) return done(fail(over()));
+      found->second->decide(decision, done);
+    });
   }
 
   std::unique_ptr<Subscription> watch(const std::string& run_id, Watcher watcher) override {
@@ -169,6 +182,14 @@ class EmbeddedEngine final : public Embedded, public RunHost {
   bool is_draining() const {
     const std::lock_guard lock(mutex_);
     return draining_;
+  }
+
+  static Error over() { return {Code::conflict, "This approval is not open any more.", {}}; }
+
+  bool is_active(const std::string& tenant, const std::string& run_id) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = live_.find(run_id);
+    return found != live_.end() && found->second.tenant == tenant;
   }
 
   bool is_visible(const policy::Permit& permit, const std::string& run_id) const {
@@ -274,10 +295,38 @@ class EmbeddedEngine final : public Embedded, public RunHost {
     }
   }
 
+  bool take_approval(Run& run) override {
+    const store::RunRow& row = run.row();
+    if (approvals_.full(row.tenant, row.owner)) return false;
+    approvals_.take(row.tenant, row.owner);
+    return true;
+  }
+
+  void give_back_approval(Run& run) override {
+    approvals_.give_back(run.row().tenant, run.row().owner);
+  }
+
+  // What begins instead may be one too many when this one goes on; the places for steps bound
+  // what both do.
+  void set_idle(Run& run, bool idle) override {
+    const store::RunRow& row = run.row();
+    if (!begun_ids_.contains(row.id) || idle == idle_ids_.contains(row.id)) return;
+    if (idle) {
+      idle_ids_.insert(row.id);
+      active_.give_back(row.tenant, row.owner);
+      loop->post([this] { begin_queued(); });
+    } else {
+      idle_ids_.erase(row.id);
+      active_.take(row.tenant, row.owner);
+    }
+  }
+
   void publish(const RunEvent& event) override { watchers_.publish(event); }
 
   void finished(Run& run) override {
-    if (begun_ids_.erase(run.row().id) != 0) active_.give_back(run.row().tenant, run.row().owner);
+    const store::RunRow& row = run.row();
+    const bool idle = idle_ids_.erase(row.id) != 0;
+    if (begun_ids_.erase(row.id) != 0 && !idle) active_.give_back(row.tenant, row.owner);
     forget(run);
     begin_queued();
   }
@@ -299,8 +348,8 @@ class EmbeddedEngine final : public Embedded, public RunHost {
   const std::string mark_;
   FairQueue<RunPtr> queue_;
   FairQueue<WaitingStep> steps_;
-  std::set<std::string> begun_ids_;
-  Shares waiting_, active_, running_steps_;
+  std::set<std::string> begun_ids_, idle_ids_;
+  Shares waiting_, active_, running_steps_, approvals_;
   Watchers watchers_;
   Descriptor lock_;
   std::thread thread_;

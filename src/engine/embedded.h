@@ -28,6 +28,9 @@ struct EngineOptions {
   std::size_t active_runs_per_tenant = 0, active_runs_per_owner = 0;
   std::size_t queued_runs_per_tenant = 0;
   std::size_t active_steps_per_tenant = 0, active_steps_per_owner = 0;
+  // Approvals that runs wait for. A run that only waits holds no place among the active ones.
+  std::size_t open_approvals = 1'000;
+  std::size_t open_approvals_per_tenant = 0, open_approvals_per_owner = 100;
   std::size_t output_bytes =
       1024 * 1024;  // kept per step and stream; the rest is counted and dropped
   std::size_t captured_bytes = 1024 * 1024;      // of an `output:` variable; more fails the step

@@ -412,8 +412,8 @@ TEST_F(EngineTest, TellsWatchersEverythingInOrder) {
   const auto blocker = start(start_of("steps: [{name: a, command: sleep 60}]"));
   const auto started = start(start_of("steps: [{name: a, command: echo hi}]"));
   const auto watch = engine().watch(started->run_id, [&](const RunEvent& event) {
-    static constexpr const char* kNames[] = {"run_started", "step_started", "step_finished",
-                                             "output", "run_finished"};
+    static constexpr const char* kNames[] = {"run_started",   "step_started", "step_waiting",
+                                             "step_finished", "output",       "run_finished"};
     const std::lock_guard lock(mutex);
     told.push_back(std::string(kNames[static_cast<int>(event.kind)]) + " " + event.step + " " +
                    event.status + " " + event.text + " " + std::to_string(event.steps_done) + "/" +

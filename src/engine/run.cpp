@@ -46,6 +46,7 @@ Run::~Run() {
   for (const auto& step : steps_) {
     loop_->cancel(step->retry_timer);
     if (step->attempt) loop_->cancel(step->attempt->flush_timer);
+    if (step->waiting) loop_->cancel(step->waiting->expiry);
   }
 }
 
@@ -158,7 +159,8 @@ void Run::advance() {
     host_.want_place(*this, launch.step, launch.attempt);
   }
   settle();
-  if (plan_.complete()) finish();
+  if (plan_.complete()) return finish();
+  host_.set_idle(*this, only_waits());
 }
 
 bool Run::start(std::size_t step, int attempt) {
@@ -182,10 +184,19 @@ void Run::stop_steps() {
   if (condition_) condition_->stop(StopReason::canceled);
   for (std::size_t i = 0; i < steps_.size(); ++i) {
     if (plan_.may_run(i)) continue;
-    loop_->cancel(steps_[i]->retry_timer);
     if (steps_[i]->attempt && steps_[i]->attempt->execution) {
       steps_[i]->attempt->execution->stop(StopReason::canceled);
     }
+  }
+  drop_waiting();
+}
+
+// Steps that run nothing now: between two attempts, before an approval, without a place.
+void Run::drop_waiting() {
+  for (std::size_t i = 0; i < steps_.size(); ++i) {
+    if (plan_.may_run(i)) continue;
+    loop_->cancel(steps_[i]->retry_timer);
+    if (steps_[i]->waiting) withdraw(i);
   }
   const auto waiting = waiting_;
   for (const std::size_t step : waiting) {

@@ -24,6 +24,7 @@
 #include "engine/scrub.h"
 #include "engine/sweeper.h"
 #include "engine/worker.h"
+#include "store/approvals.h"
 #include "store/store.h"
 #include "workflow/plan.h"
 
@@ -36,17 +37,23 @@ class RunHost {
  public:
   RunHost(const EngineOptions& o, store::Database& db, audit::Journal& j, Launcher& l,
           const Clock& c)
-      : options(o), store(db), journal(j), launcher(l), clock(c) {}
+      : options(o), store(db), approvals(db), journal(j), launcher(l), clock(c) {}
   virtual ~RunHost() = default;
   // Calls run.start(step, attempt) when one of the engine's places for steps is free.
   virtual void want_place(Run& run, std::size_t step, int attempt) = 0;
   virtual void free_place(Run& run) = 0;
+  // False when too many approvals are open for one more of this run's owner.
+  virtual bool take_approval(Run& run) = 0;
+  virtual void give_back_approval(Run& run) = 0;
+  // The run only waits for approvals now, or no longer.
+  virtual void set_idle(Run& run, bool idle) = 0;
   virtual void publish(const RunEvent& event) = 0;
   // The run is final; its last event comes after this.
   virtual void finished(Run& run) = 0;
 
   const EngineOptions options;
   store::Runs store;
+  store::Approvals approvals;
   audit::Journal& journal;
   Launcher& launcher;
   const Clock& clock;
@@ -54,6 +61,13 @@ class RunHost {
   const std::shared_ptr<Loop> loop = std::make_shared<Loop>();
   Worker worker;
   Sweeper sweeper{launcher};
+};
+
+// A vote, and by whom.
+struct Decision {
+  Vote vote;
+  PrincipalPtr by;
+  std::string request_id;
 };
 
 class Run : public std::enable_shared_from_this<Run> {
@@ -72,9 +86,11 @@ class Run : public std::enable_shared_from_this<Run> {
   void cancel(const std::string& reason);
   // Instead of begin(), for a run that is still queued.
   void abandon(const std::string& reason);
+  void decide(const Decision& decision, const Backend::Decided& done);
 
  private:
   struct Attempt;
+  struct Waiting;
   struct StepState;
   // On preconditions. `fault`: one of them cannot be judged, and why.
   struct Verdict {
@@ -91,6 +107,8 @@ class Run : public std::enable_shared_from_this<Run> {
   void settle();
   void record_settled(std::size_t step);
   void stop_steps();
+  void drop_waiting();
+  void leave_place(std::size_t step);
   void limit_handlers();
   void finish();
   void finish_as(workflow::RunStatus status, std::string reason);
@@ -103,6 +121,19 @@ class Run : public std::enable_shared_from_this<Run> {
   // Calls `then` on the loop, if the run still exists.
   store::Database::Done on_loop(std::function<void(Run&, Result<>)> then);
   void save_step(std::size_t step, std::function<void(Run&, Result<>)> then);
+
+  // approvals.cpp: steps that wait for people
+  void ask(std::size_t step);
+  store::ApprovalRow approval_row(std::size_t step, std::string message) const;
+  void asked(std::size_t step, const Result<>& saved);
+  std::optional<std::size_t> waiting_step(const std::string& approval_id) const;
+  Result<> check_vote(std::size_t step, const Decision& decision) const;
+  void voted(std::size_t step, const Decision& decision, const std::string& status);
+  void expire(std::size_t step);
+  void withdraw(std::size_t step);
+  void stop_waiting(std::size_t step);
+  bool only_waits() const;
+  void record_approval(std::string_view event, std::size_t step, json::object more) const;
 
   // attempt.cpp: one attempt of one step
   void intent_durable(std::size_t step);
@@ -135,7 +166,8 @@ class Run : public std::enable_shared_from_this<Run> {
   workflow::Plan plan_;
   const std::vector<Secret> secrets_;
   std::vector<std::unique_ptr<StepState>> steps_;
-  std::size_t kept_bytes_ = 0;            // of output variables
+  std::size_t kept_bytes_ = 0;  // of output variables
+  std::size_t open_approvals_ = 0;
   std::set<std::size_t> waiting_;         // for a place
   std::unique_ptr<Execution> condition_;  // of the run itself
   Loop::Id deadline_ = 0, handler_deadline_ = 0;

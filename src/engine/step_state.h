@@ -29,6 +29,13 @@ struct Run::Attempt {
   std::unique_ptr<Execution> execution;
 };
 
+struct Run::Waiting {
+  store::ApprovalRow approval;
+  bool durable = false;
+  std::vector<std::string> approvers;  // for people
+  Loop::Id expiry = 0;
+};
+
 struct Run::StepState {
   StepState(store::StepRow r, std::size_t kept_bytes)
       : row(std::move(r)), out_left(kept_bytes), err_left(kept_bytes) {}
@@ -36,6 +43,7 @@ struct Run::StepState {
   Allowance out_left, err_left;      // over all attempts
   std::optional<std::string> value;  // of the output variable, raw
   std::unique_ptr<Attempt> attempt;
+  std::unique_ptr<Waiting> waiting;  // within an attempt
   bool has_place = false;
   Loop::Id retry_timer = 0;
 };

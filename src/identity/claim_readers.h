@@ -31,6 +31,8 @@ std::string shown_email(const json::object& claims);
 Checked<Scopes> read_scopes(const json::object& claims, const TokenRules& rules);
 // What the caller's roles and groups grant by `rules.roles`.
 Checked<Scopes> read_role_grants(const json::object& claims, const TokenRules& rules);
+// The names in `rules.role_claims`, at most 512.
+std::vector<std::string> read_groups(const json::object& claims, const TokenRules& rules);
 
 // `cnf`, of which every member must be one that a request can be held against: what is not
 // understood is refused here, where RFC 7800 §3.1 would have it ignored.

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::size_t kScopeNames = 64;
 constexpr std::size_t kScopeBytes = 2048;
+constexpr std::size_t kGroups = 512, kGroupBytes = 256;
 
 // RFC 6749 §3.3: %x21 / %x23-5B / %x5D-7E.
 bool is_scope_name(std::string_view name) {
@@ -151,6 +152,23 @@ Checked<Scopes> read_role_grants(const json::object& claims, const TokenRules& r
     }
   }
   return out;
+}
+
+// Whatever is no name makes nobody a member of anything, so it is no reason to refuse.
+std::vector<std::string> read_groups(const json::object& claims, const TokenRules& rules) {
+  std::vector<std::string> groups;
+  const auto add = [&](const json::value& value) {
+    if (!value.is_string() || groups.size() >= kGroups) return;
+    const std::string_view name = view(value.get_string());
+    if (!name.empty() && name.size() <= kGroupBytes) groups.emplace_back(name);
+  };
+  for (const std::string& path : rules.role_claims) {
+    const json::value* value = find_claim(claims, path);
+    if (value == nullptr || !may_grant(claims, path)) continue;
+    add(*value);
+    if (const json::array* list = value->if_array()) std::for_each(list->begin(), list->end(), add);
+  }
+  return groups;
 }
 
 }  // namespace kubiya::identity

@@ -201,6 +201,7 @@ Checked<TokenFacts> read_facts(const json::object& claims, const TokenRules& rul
   say(trail, [&] { return scope_sources(claims, rules); });
   facts.scopes = TRY(read_all_scopes(claims, rules));
   say(trail, [&] { return "grants " + (facts.scopes.empty() ? "none" : facts.scopes.text()); });
+  facts.groups = read_groups(claims, rules);
   begin(trail, Check::key_claim);
   FoundKey found = TRY(read_api_key(claims, rules));
   say(trail, [&] { return described(found, rules); });

@@ -276,6 +276,7 @@ Answer Judge::admit(TokenFacts token, const TokenRules& rules, const Judgement& 
   facts.email = std::move(token.email);
   facts.client = std::move(token.client);
   facts.required_scopes = rules.required_scopes;
+  facts.groups = std::move(token.groups);
   facts.token_scopes = std::move(token.scopes);
   facts.kind = CredentialKind::token;
   facts.api_key = std::move(token.api_key);

@@ -116,7 +116,8 @@ Checked<UnverifiedToken> parse_token(std::string_view text, const TokenLimits& l
 // escaped, and empty rather than a reason to refuse.
 struct TokenFacts {
   std::string tenant, issuer, subject, display_name, email, client;
-  Scopes scopes;  // as presented, and what roles and the issuer's rules add
+  Scopes scopes;                    // as presented, and what roles and the issuer's rules add
+  std::vector<std::string> groups;  // names in `role_claims`
   Wall expires_at;
   std::optional<Secret> api_key;
   std::string api_key_source;  // "claim:kubiya_api_key"; empty when none

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "store/sql.h"
+#include "store/step_write.h"
 #include "store/store.h"
 
 namespace kubiya::store {
@@ -176,6 +177,8 @@ Result<RunRow> only_run(Statement statement) {
   return read_whole_run(statement);
 }
 
+}  // namespace
+
 Result<> update_step(Connection& connection, const StepRow& step) {
   Statement statement = TRY(connection.prepare(
       "UPDATE steps SET status = ?3, attempt = ?4, exit_code = ?5, reason = ?6, started_ms = ?7,"
@@ -192,8 +195,6 @@ Result<> update_step(Connection& connection, const StepRow& step) {
   if (connection.changes() == 0) return fail(Code::not_found, "There is no such step.");
   return {};
 }
-
-}  // namespace
 
 Result<std::optional<std::string>> Runs::started_before(std::string_view tenant,
                                                         std::string_view owner,
@@ -346,9 +347,13 @@ Result<> Runs::interrupt(std::string_view run_id, std::int64_t now_ms, std::stri
     if (changed == 0) return fail(Code::conflict, "The run is unknown or has ended.");
     TRY(change(connection,
                "UPDATE steps SET finished_ms = ?2, reason = ?3,"
-               " status = CASE status WHEN 'running' THEN 'interrupted' ELSE 'canceled' END"
-               " WHERE run_id = ?1 AND status IN ('not_started', 'running')",
+               " status = CASE status WHEN 'not_started' THEN 'canceled' ELSE 'interrupted' END"
+               " WHERE run_id = ?1 AND status IN ('not_started', 'running', 'waiting')",
                run_id, now_ms, reason));
+    TRY(change(connection,
+               "UPDATE approvals SET status = 'withdrawn', decided_ms = ?2"
+               " WHERE run_id = ?1 AND status = 'open'",
+               run_id, now_ms));
     return {};
   });
 }

@@ -160,6 +160,59 @@ CREATE TABLE owed_records (
   fields TEXT NOT NULL
 ) STRICT;
 )sql",
+    // More states, for which a column has to be made anew: its check is part of it.
+    R"sql(
+DROP INDEX runs_unfinished;
+ALTER TABLE runs ADD COLUMN state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN ('queued',
+  'running', 'finished', 'failed', 'canceled', 'partial_success', 'interrupted', 'rejected',
+  'expired'));
+UPDATE runs SET state = status;
+ALTER TABLE runs DROP COLUMN status;
+ALTER TABLE runs RENAME COLUMN state TO status;
+CREATE INDEX runs_unfinished ON runs (created_ms) WHERE status IN ('queued', 'running');
+
+ALTER TABLE steps ADD COLUMN state TEXT NOT NULL DEFAULT 'not_started' CHECK (state IN
+  ('not_started', 'running', 'finished', 'failed', 'canceled', 'skipped', 'interrupted', 'waiting',
+   'rejected', 'expired'));
+UPDATE steps SET state = status;
+ALTER TABLE steps DROP COLUMN status;
+ALTER TABLE steps RENAME COLUMN state TO status;
+
+CREATE TABLE approvals (
+  id            TEXT PRIMARY KEY,
+  run_id        TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+  tenant        TEXT NOT NULL,
+  requester     TEXT NOT NULL,
+  workflow      TEXT NOT NULL,
+  step          TEXT NOT NULL,
+  message       TEXT NOT NULL,
+  digest        TEXT NOT NULL,
+  scopes        TEXT NOT NULL,
+  groups        TEXT NOT NULL,
+  quorum        INTEGER NOT NULL CHECK (quorum > 0),
+  not_requester INTEGER NOT NULL,
+  created_ms    INTEGER NOT NULL,
+  expires_ms    INTEGER NOT NULL,
+  decided_ms    INTEGER NOT NULL,
+  status        TEXT NOT NULL CHECK (status IN ('open', 'approved', 'rejected', 'expired',
+                  'withdrawn'))
+) STRICT;
+CREATE UNIQUE INDEX approvals_of_run ON approvals (run_id, step);
+CREATE INDEX approvals_of_tenant ON approvals (tenant, created_ms, id);
+
+CREATE TABLE approval_votes (
+  approval_id TEXT NOT NULL REFERENCES approvals (id) ON DELETE CASCADE,
+  approver    TEXT NOT NULL,
+  issuer      TEXT NOT NULL,
+  subject     TEXT NOT NULL,
+  name        TEXT NOT NULL,
+  decision    TEXT NOT NULL CHECK (decision IN ('approve', 'reject')),
+  comment     TEXT NOT NULL,
+  request_id  TEXT NOT NULL,
+  decided_ms  INTEGER NOT NULL,
+  PRIMARY KEY (approval_id, approver)
+) STRICT, WITHOUT ROWID;
+)sql",
 };
 
 Result<std::int64_t> pragma(Connection& connection, std::string_view sql) {

@@ -13,6 +13,7 @@ Result<> fill_catalogue(Catalogue& catalogue, const Services& given) {
   TRY_VOID(add_identity_tools(catalogue.tools(), services));
   TRY_VOID(add_workflow_tools(catalogue.tools(), services));
   TRY_VOID(add_run_tools(catalogue.tools(), services));
+  TRY_VOID(add_approval_tools(catalogue.tools(), services));
   TRY_VOID(add_prompts(catalogue, services));
   add_resources(catalogue, services);
   add_run_tasks(catalogue, services);

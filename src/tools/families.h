@@ -12,6 +12,7 @@
 #include "base/worker_pool.h"
 #include "engine/backend.h"
 #include "policy/policy.h"
+#include "store/approvals.h"
 #include "store/store.h"
 #include "tools/catalogue.h"
 #include "workflow/definition.h"
@@ -25,6 +26,7 @@ class Published;
 struct Services {
   store::Workflows& workflows;
   store::Runs& runs;
+  store::Approvals& approvals;
   engine::Backend& backend;
   Timers& timers;
   WorkerPool& workers;
@@ -45,6 +47,8 @@ Result<> fill_catalogue(Catalogue& catalogue, const Services& services);
 Result<> add_workflow_tools(Registry& registry, const Services& services);
 // execute_workflow, get_execution, list_executions, get_execution_logs, cancel_execution.
 Result<> add_run_tools(Registry& registry, const Services& services);
+// list_approvals, decide_approval.
+Result<> add_approval_tools(Registry& registry, const Services& services);
 // whoami.
 Result<> add_identity_tools(Registry& registry, const Services& services);
 // workflow://{name}, run://{id}, run://{id}/log.

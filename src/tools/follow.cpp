@@ -45,6 +45,9 @@ class Follower : public std::enable_shared_from_this<Follower> {
   static std::string message(const RunEvent& event) {
     if (event.kind == RunEvent::Kind::run_started) return "started";
     if (event.kind == RunEvent::Kind::step_started) return fmt::format("{} started", event.step);
+    if (event.kind == RunEvent::Kind::step_waiting) {
+      return fmt::format("{} waits for an approval: {}", event.step, event.text);
+    }
     if (event.kind == RunEvent::Kind::step_finished) {
       return fmt::format("{} {}", event.step, event.status);
     }

@@ -23,7 +23,7 @@ constexpr std::string_view kAfter =
     R"("after":{"type":"string","maxLength":40,"description":"Continue there: `next` of the answer before"})";
 constexpr std::string_view kSummary =
     R"("execution_id":{"type":"string"},"workflow":{"type":"string"},)"
-    R"("status":{"enum":["queued","running","finished","failed","canceled","partial_success","interrupted"]},)"
+    R"("status":{"enum":["queued","running","finished","failed","canceled","partial_success","interrupted","rejected","expired"]},)"
     R"("subject":{"type":"string"},"reason":{"type":"string"},"created_at":{"type":["string","null"]},)"
     R"("started_at":{"type":["string","null"]},"finished_at":{"type":["string","null"]})";
 constexpr std::string_view kRun =
@@ -33,10 +33,14 @@ constexpr std::string_view kRun =
     R"("started_at":{"type":["string","null"]},"finished_at":{"type":["string","null"]}},)"
     R"("required":["name","status","attempt"]}},)"
     R"("truncated":{"type":"boolean","description":"Steps or parts of outputs were left out: `after` = `next` shows further steps, get_execution_logs the whole output of a step"},)"
+    R"("waits_for":{"type":"array","description":"Approvals that the run waits for; decide_approval decides them","items":)"
+    R"({"type":"object","properties":{"approval_id":{"type":"string"},"step":{"type":"string"},"message":{"type":"string"},)"
+    R"("expires_at":{"type":["string","null"]}},"required":["approval_id","step","message"]}},)"
     R"("truncated_outputs":{"type":"array","items":{"type":"string"}},"next":{"type":"string"})";
 constexpr std::string_view kTruncated =
     R"("truncated":{"type":"boolean","description":"More can be read now, with `next`"})";
 
+constexpr std::size_t kQuestionBytes = 300;
 constexpr const char* kBadCursor = "after must be `next` of an earlier answer";
 constexpr std::string_view kMore = "\nThere is more: call again with `next` of this answer.";
 
@@ -77,12 +81,34 @@ struct Shown {
   }
 };
 
+Result<> show_what_it_waits_for(const Services& services, const std::vector<store::StepRow>& steps,
+                                Shown& shown) {
+  const bool waits = std::any_of(steps.begin(), steps.end(), [](const store::StepRow& step) {
+    return step.status == to_string(workflow::StepStatus::waiting);
+  });
+  if (!waits) return {};
+  json::array open;
+  const auto asked = TRY(services.approvals.of_run(shown.run.id));
+  for (const store::ApprovalRow& one : asked) {
+    if (one.status != to_string(workflow::ApprovalStatus::open)) continue;
+    open.push_back({{"approval_id", one.id},
+                    {"step", one.step},
+                    {"message", one.message},
+                    {"expires_at", time_value(one.expires_ms)}});
+    shown.text += fmt::format("\nIt waits for an approval ({}): {}", one.id,
+                              printable(one.message, kQuestionBytes));
+  }
+  shown.view["waits_for"] = std::move(open);
+  return {};
+}
+
 Result<Shown> show(const Services& services, const std::string& run_id, std::size_t first = 0) {
   Shown shown;
   shown.run = TRY(services.runs.get(run_id));
   const auto steps = TRY(services.runs.steps(run_id));
   shown.view = run_view(shown.run, steps, first);
   shown.text = run_sentence(shown.run, steps);
+  TRY_VOID(show_what_it_waits_for(services, steps, shown));
   return shown;
 }
 
@@ -398,7 +424,7 @@ Result<> add_run_tools(Registry& registry, const Services& services) {
           "Lists your executions, newest first; an admin sees the tenant's.",
           object_schema(
               R"("workflow":{"type":"string","maxLength":40},)"
-              R"("status":{"enum":["queued","running","finished","failed","canceled","partial_success","interrupted"]},)"
+              R"("status":{"enum":["queued","running","finished","failed","canceled","partial_success","interrupted","rejected","expired"]},)"
               R"("limit":{"type":"integer","minimum":1,"maximum":500,"description":"At most this many, by default 50"},)"
               R"("before":{"type":"string","maxLength":64,"description":"Continue behind this execution: `next` of the page before"})",
               ""),

@@ -13,6 +13,7 @@
 
 #include "base/json.h"
 #include "base/result.h"
+#include "workflow/approval.h"
 
 namespace kubiya::workflow {
 
@@ -66,7 +67,8 @@ struct Step {
   ContinueOn continue_on;
   RetryPolicy retry;
   std::vector<Precondition> preconditions;
-  std::chrono::seconds timeout{0};  // 0: none
+  std::chrono::seconds timeout{0};   // 0: none
+  std::optional<Approval> approval;  // instead of anything that runs
 };
 
 // How a workflow appears as a tool of its own (MCP tools).

@@ -14,10 +14,12 @@
 namespace kubiya::workflow {
 namespace {
 
-constexpr std::array<std::string_view, 7> kStepStatuses = {
-    "not_started", "running", "finished", "failed", "canceled", "skipped", "interrupted"};
-constexpr std::array<std::string_view, 7> kRunStatuses = {
-    "queued", "running", "finished", "failed", "canceled", "partial_success", "interrupted"};
+constexpr std::array<std::string_view, 10> kStepStatuses = {
+    "not_started", "running",     "finished", "failed",   "canceled",
+    "skipped",     "interrupted", "waiting",  "rejected", "expired"};
+constexpr std::array<std::string_view, 9> kRunStatuses = {
+    "queued",          "running",     "finished", "failed", "canceled",
+    "partial_success", "interrupted", "rejected", "expired"};
 
 template <class Status, std::size_t size>
 std::optional<Status> named(const std::array<std::string_view, size>& names,
@@ -81,6 +83,9 @@ std::string describe_failure(const AttemptResult& result) {
       return "its preconditions were not met";
     case AttemptResult::Kind::canceled:
       return "it was canceled";
+    case AttemptResult::Kind::rejected:
+    case AttemptResult::Kind::expired:
+      return std::string(result.said);
   }
   return {};
 }
@@ -202,6 +207,9 @@ std::optional<std::chrono::milliseconds> Plan::ended(std::size_t step,
   } else if (result.kind == AttemptResult::Kind::canceled) {
     node.failure = describe_failure(result);
     settle(step, StepStatus::canceled);
+  } else if (result.kind == AttemptResult::Kind::rejected ||
+             result.kind == AttemptResult::Kind::expired) {
+    refuse(step, result);
   } else {
     const int retries_done = node.attempts - 1;
     if (may_run(step) && may_retry(node.step->retry, result, retries_done)) {
@@ -220,6 +228,16 @@ void Plan::fail_step(std::size_t step, const AttemptResult& result) {
   node.continued = continues_after(node.step->continue_on, result);
   const bool marked = node.continued && node.step->continue_on.mark_success;
   settle(step, marked ? StepStatus::finished : StepStatus::failed);
+}
+
+// Whatever else there is to do: it was to wait for this answer or could have.
+void Plan::refuse(std::size_t step, const AttemptResult& result) {
+  const bool first = phase_ == Phase::main && !stopping();
+  if (first) stop_ = Stop::refused;
+  nodes_[step].failure = describe_failure(result);
+  settle(step,
+         result.kind == AttemptResult::Kind::rejected ? StepStatus::rejected : StepStatus::expired);
+  if (first) stop_main();
 }
 
 void Plan::retry_due(std::size_t step) {
@@ -255,7 +273,9 @@ std::optional<StepStatus> Plan::judge(const Node& node) const {
   for (const std::size_t index : node.dependencies) {
     const Node& dependency = nodes_[index];
     const bool failed = dependency.status == StepStatus::failed && !dependency.continued;
-    if (failed || dependency.status == StepStatus::canceled) return StepStatus::canceled;
+    const bool refused =
+        dependency.status == StepStatus::rejected || dependency.status == StepStatus::expired;
+    if (failed || refused || dependency.status == StepStatus::canceled) return StepStatus::canceled;
     skipped |= dependency.status == StepStatus::skipped && !dependency.step->continue_on.skipped;
   }
   if (skipped) return StepStatus::skipped;
@@ -346,7 +366,8 @@ bool Plan::is_settled(std::optional<std::size_t> handler) const {
 }
 
 std::optional<std::size_t> Plan::outcome_handler() const {
-  if (outcome_ == RunStatus::failed) return handler_[1];
+  const bool refused = outcome_ == RunStatus::rejected || outcome_ == RunStatus::expired;
+  if (outcome_ == RunStatus::failed || refused) return handler_[1];
   return handler_[outcome_ == RunStatus::canceled ? 2 : 0];
 }
 
@@ -354,13 +375,18 @@ RunStatus Plan::main_status() const {
   if (stop_ == Stop::timed_out) return RunStatus::failed;
   if (stop_ == Stop::unmet) return RunStatus::canceled;
   bool finished = false, failed = false, continued = false, canceled = false;
+  bool rejected = false, expired = false;
   for (std::size_t i = 0; i < main_; ++i) {
     const Node& node = nodes_[i];
     finished |= node.status == StepStatus::finished;
     canceled |= node.status == StepStatus::canceled;
+    rejected |= node.status == StepStatus::rejected;
+    expired |= node.status == StepStatus::expired;
     failed |= node.status == StepStatus::failed && !node.continued;
     continued |= node.status == StepStatus::failed && node.continued;
   }
+  if (rejected) return RunStatus::rejected;
+  if (expired) return RunStatus::expired;
   if (stop_ == Stop::canceled && (failed || continued || canceled)) return RunStatus::canceled;
   if (failed) return RunStatus::failed;
   if (canceled) return RunStatus::canceled;
@@ -371,6 +397,16 @@ RunStatus Plan::main_status() const {
 std::optional<std::size_t> Plan::handler_that(StepStatus status) const {
   for (std::size_t i = main_; i < nodes_.size(); ++i) {
     if (nodes_[i].status == status && !nodes_[i].continued) return i;
+  }
+  return std::nullopt;
+}
+
+// The one that the run's status is of.
+std::optional<std::size_t> Plan::refused_step() const {
+  for (const StepStatus status : {StepStatus::rejected, StepStatus::expired}) {
+    for (std::size_t i = 0; i < main_; ++i) {
+      if (nodes_[i].status == status) return i;
+    }
   }
   return std::nullopt;
 }
@@ -407,6 +443,10 @@ std::string Plan::reason() const {
   if (outcome_ == RunStatus::finished) return {};
   if (stop_ == Stop::timed_out) return "the workflow's timeout passed";
   if (stop_ == Stop::unmet) return "the workflow's preconditions were not met";
+  if (const auto refusing = refused_step()) {
+    return fmt::format("approval \"{}\" {}", printable(nodes_[*refusing].step->name),
+                       nodes_[*refusing].failure);
+  }
   for (const bool continued : {false, true}) {
     for (std::size_t i = 0; i < main_; ++i) {
       if (nodes_[i].status != StepStatus::failed || nodes_[i].continued != continued) continue;

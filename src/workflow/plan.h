@@ -17,8 +17,31 @@
 
 namespace kubiya::workflow {
 
-enum class StepStatus { not_started, running, finished, failed, canceled, skipped, interrupted };
-enum class RunStatus { queued, running, finished, failed, canceled, partial_success, interrupted };
+// `waiting` is for an approval; to the plan such a step is running.
+enum class StepStatus {
+  not_started,
+  running,
+  finished,
+  failed,
+  canceled,
+  skipped,
+  interrupted,
+  waiting,
+  rejected,
+  expired
+};
+// `rejected` and `expired`: an approval was, and nothing further was started.
+enum class RunStatus {
+  queued,
+  running,
+  finished,
+  failed,
+  canceled,
+  partial_success,
+  interrupted,
+  rejected,
+  expired
+};
 std::string_view to_string(StepStatus status);
 std::string_view to_string(RunStatus status);
 std::optional<StepStatus> step_status(std::string_view text);
@@ -35,10 +58,13 @@ struct AttemptResult {
     output_limit,  // captured output over the limit
     skipped,       // preconditions not met; nothing ran
     canceled,      // killed because the run was canceled
+    rejected,      // an approval: somebody said no
+    expired,       // an approval: too few said yes in time
   };
   Kind kind = Kind::exited;
   int exit_code = 0;
   std::string_view stdout_text;  // for continueOn.outputs
+  std::string_view said = {};    // rejected, expired: by whom and why, for the run's reason
 };
 
 // Steps are numbered as in the definition; handlers follow: success, failure, cancel, exit
@@ -68,6 +94,8 @@ class Plan {
   void preconditions_unmet();
 
   bool stopping() const { return stop_ != Stop::none; }
+  // An approval ended the run: what runs already may end by itself.
+  bool refused() const { return stop_ == Stop::refused; }
   bool complete() const;       // nothing running, nothing left to start, handlers included
   RunStatus status() const;    // running until complete
   std::string reason() const;  // one sentence for people, empty when finished
@@ -95,7 +123,7 @@ class Plan {
   std::size_t unsettled_ = 0;  // main steps without an outcome
   std::size_t running_ = 0;
   enum class Phase { main, outcome_handler, exit_handler, done } phase_ = Phase::main;
-  enum class Stop { none, canceled, timed_out, unmet } stop_ = Stop::none;
+  enum class Stop { none, canceled, timed_out, unmet, refused } stop_ = Stop::none;
   RunStatus outcome_ = RunStatus::running;  // of the main steps
   std::string cancel_reason_;
   bool cancel_asked_ = false;
@@ -105,6 +133,7 @@ class Plan {
   void link_ancestors();
   void stop_main();
   void fail_step(std::size_t step, const AttemptResult& result);
+  void refuse(std::size_t step, const AttemptResult& result);
   void settle(std::size_t step, StepStatus status);
   void settle_canceled(std::size_t handler);
   std::optional<StepStatus> judge(const Node& node) const;
@@ -113,6 +142,7 @@ class Plan {
   bool is_settled(std::optional<std::size_t> handler) const;
   std::optional<std::size_t> outcome_handler() const;
   std::optional<std::size_t> handler_that(StepStatus status) const;
+  std::optional<std::size_t> refused_step() const;
   bool is_canceled() const;
   RunStatus main_status() const;
 

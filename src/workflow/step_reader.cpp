@@ -8,21 +8,21 @@
 #include <cmath>
 
 #include "base/encoding.h"
+#include "workflow/approval_reader.h"
 #include "workflow/names.h"
 #include "workflow/pattern.h"
 
 namespace kubiya::workflow {
 namespace {
 
-constexpr std::array<std::string_view, 18> kReadable = {
+constexpr std::array<std::string_view, 20> kReadable = {
     "name",       "id",         "description", "command",       "script",
     "shell",      "dir",        "env",         "depends",       "depends_on",
     "output",     "continueOn", "retryPolicy", "preconditions", "precondition",
-    "timeoutSec", "timeout",    "executor"};
-constexpr std::array<std::string_view, 14> kUnsupported = {
-    "run",          "params",        "parallel",     "stdout",      "stderr",
-    "repeatPolicy", "retries",       "signalOnStop", "mailOnError", "secrets",
-    "tags",         "shellPackages", "type",         "secret_name"};
+    "timeoutSec", "timeout",    "executor",    "type",          "approval"};
+constexpr std::array<std::string_view, 13> kUnsupported = {
+    "run",          "params",      "parallel", "stdout", "stderr",        "repeatPolicy", "retries",
+    "signalOnStop", "mailOnError", "secrets",  "tags",   "shellPackages", "secret_name"};
 
 constexpr int kMostRetries = 1000;
 constexpr int kLongestInterval = 24 * 3600;
@@ -198,6 +198,10 @@ class StepReader {
       timeout(field);
     else if (key == "executor")
       executor(field);
+    else if (key == "type")
+      type(field);
+    else if (key == "approval")
+      step.approval = read_approval(reader_, field);
     else
       other(key, field);
   }
@@ -290,6 +294,12 @@ class StepReader {
     if (!name.empty() && name != "command") other_executor(type);
   }
 
+  void type(const Field& field) {
+    acts_otherwise_ = true;
+    asks_ = reader_.text(field) == "approval";
+    if (!asks_) reader_.unsupported(field);
+  }
+
   void other_executor(const Field& type) {
     acts_otherwise_ = true;
     reader_.problem(type, fmt::format("executor {} is not supported yet by the embedded engine, "
@@ -298,7 +308,7 @@ class StepReader {
   }
 
   void other(std::string_view key, const Field& field) {
-    acts_otherwise_ |= key == "run" || key == "type";
+    acts_otherwise_ |= key == "run";
     refuse_member(reader_, field, key, "a step", kReadable, kUnsupported);
   }
 
@@ -311,6 +321,8 @@ class StepReader {
         reader_.problem(read_.field, taken_by_handler(step.name));
       }
     }
+    if (asks_) return check_approval_step(reader_, read_, object, place_);
+    if (step.approval) reader_.problem(read_.field, "approval needs type: approval");
     if (!step.argv.empty() && !step.script.empty()) {
       reader_.problem(read_.field, "with script, command is one interpreter, not a list");
     }
@@ -327,6 +339,7 @@ class StepReader {
   StepPlace place_;
   ReadStep read_;
   bool acts_otherwise_ = false;
+  bool asks_ = false;
   std::vector<std::string_view> seen_;
 };
 

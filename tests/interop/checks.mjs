@@ -4,8 +4,8 @@
 import assert from 'node:assert/strict';
 
 export const TOOLS = [
-  'cancel_execution', 'create_workflow', 'execute_workflow', 'get_execution',
-  'get_execution_logs', 'get_workflow', 'list_executions', 'list_workflows', 'update_workflow',
+  'cancel_execution', 'create_workflow', 'decide_approval', 'execute_workflow', 'get_execution',
+  'get_execution_logs', 'get_workflow', 'list_approvals', 'list_executions', 'list_workflows', 'update_workflow',
   'validate_workflow', 'whoami',
 ];
 

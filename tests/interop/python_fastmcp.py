@@ -11,8 +11,8 @@ from fastmcp.client import Client
 from fastmcp.client.transports import StreamableHttpTransport
 from mcp import MCPError
 
-TOOLS = ["cancel_execution", "create_workflow", "execute_workflow",
-         "get_execution", "get_execution_logs", "get_workflow", "list_executions",
+TOOLS = ["cancel_execution", "create_workflow", "decide_approval", "execute_workflow",
+         "get_execution", "get_execution_logs", "get_workflow", "list_approvals", "list_executions",
          "list_workflows", "update_workflow", "validate_workflow", "whoami"]
 PORT = urllib.parse.urlsplit(os.environ["BASE_URL"]).port
 # The default of fastmcp asks for the newest revision both sides know.

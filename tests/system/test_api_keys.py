@@ -21,8 +21,8 @@ STEPS = [{"name": "hash", "script": 'printf %s "$KUBIYA_API_KEY" | sha256sum | c
          {"name": "names", "script": "env | cut -d= -f1 | sort | tr '\\n' ' '", "output": "NAMES"},
          {"name": "careless", "script": 'echo "key $KUBIYA_API_KEY"'}]
 
-OPERATIONS = {"read": "whoami list_workflows get_workflow validate_workflow get_execution list_executions get_execution_logs",
-              "write": "create_workflow update_workflow", "execute": "execute_workflow cancel_execution",
+OPERATIONS = {"read": "whoami list_workflows get_workflow validate_workflow get_execution list_executions get_execution_logs list_approvals",
+              "write": "create_workflow update_workflow", "execute": "execute_workflow cancel_execution decide_approval",
               "admin": "delete_workflow"}
 
 

@@ -13,8 +13,8 @@ from harness import MODERN, ROOT, Issuer, Server, b64, until
 
 META = "io.modelcontextprotocol/"
 LEGACY = ("2025-11-25", "2025-06-18", "2025-03-26")
-READS = "whoami list_workflows get_workflow validate_workflow get_execution list_executions get_execution_logs".split()
-CHANGES = "create_workflow update_workflow delete_workflow execute_workflow cancel_execution".split()
+READS = "whoami list_workflows get_workflow validate_workflow get_execution list_executions get_execution_logs list_approvals".split()
+CHANGES = "create_workflow update_workflow delete_workflow execute_workflow cancel_execution decide_approval".split()
 WAIT = 'while [ ! -e "$GATE" ]; do sleep 0.02; done'
 FLOWS = {"gate": ({"GATE": "/nowhere"}, ['echo "before $KUBIYA_SUBJECT"', WAIT, "echo after"]),
          "once": ({"LEDGER": "/dev/null", "GATE": "/"}, ['echo "$DAG_RUN_ID" >> "$LEDGER"', WAIT]),

@@ -18,8 +18,8 @@ import (
 )
 
 var tools = []string{
-	"cancel_execution", "create_workflow", "execute_workflow", "get_execution",
-	"get_execution_logs", "get_workflow", "list_executions", "list_workflows",
+	"cancel_execution", "create_workflow", "decide_approval", "execute_workflow", "get_execution",
+	"get_execution_logs", "get_workflow", "list_approvals", "list_executions", "list_workflows",
 	"update_workflow", "validate_workflow", "whoami",
 }
 

@@ -14,13 +14,15 @@ use serde_json::{json, Value};
 type Failure = Box<dyn std::error::Error>;
 type Outcome<T> = Result<T, Failure>;
 
-const TOOLS: [&str; 11] = [
+const TOOLS: [&str; 13] = [
     "cancel_execution",
     "create_workflow",
+    "decide_approval",
     "execute_workflow",
     "get_execution",
     "get_execution_logs",
     "get_workflow",
+    "list_approvals",
     "list_executions",
     "list_workflows",
     "update_workflow",
