@@ -230,7 +230,7 @@ Result<> check_is_ours(Connection& connection, std::int64_t version) {
               fmt::format("application_id {}", id));
 }
 
-Result<> apply(Connection& connection) {
+Result<> apply(Connection& connection, std::int64_t wanted) {
   const std::int64_t version = TRY(pragma(connection, "PRAGMA user_version"));
   TRY_VOID(check_is_ours(connection, version));
   const auto known = static_cast<std::int64_t>(kMigrations.size());
@@ -240,19 +240,25 @@ Result<> apply(Connection& connection) {
                             "Use the newer program.",
                             version, known));
   }
-  for (auto next = version; next < known; ++next) {
+  for (auto next = version; next < wanted; ++next) {
     TRY_VOID(connection.execute(kMigrations[static_cast<std::size_t>(next)]));
   }
-  if (version == known) return {};
-  TRY_VOID(connection.execute(fmt::format("PRAGMA user_version = {}", known).c_str()));
+  if (version >= wanted) return {};
+  TRY_VOID(connection.execute(fmt::format("PRAGMA user_version = {}", wanted).c_str()));
   return connection.execute(fmt::format("PRAGMA application_id = {}", kApplicationId).c_str());
 }
 
 }  // namespace
 
 Result<> migrate(Connection& connection) {
+  return migrate(connection, static_cast<std::int64_t>(kMigrations.size()));
+}
+
+Result<> migrate(Connection& connection, std::int64_t version) {
+  ASSERT(version >= 0 && version <= static_cast<std::int64_t>(kMigrations.size()),
+         "a known schema");
   TRY_VOID(connection.execute("BEGIN IMMEDIATE"));
-  Result<> applied = apply(connection);
+  Result<> applied = apply(connection, version);
   if (applied) applied = connection.execute("COMMIT");
   if (!applied) (void)connection.execute("ROLLBACK");
   return applied;

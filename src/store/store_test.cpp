@@ -7,6 +7,7 @@
 #include <future>
 
 #include "base/encoding.h"
+#include "store/schema.h"
 #include "store/testing.h"
 
 namespace kubiya::store {
@@ -577,72 +578,19 @@ TEST_F(StoreTest, AnothersKeyIsNotThere) {
   }
 }
 
-TEST(Migrations, KeysMadeBeforeKeepWorking) {
+TEST(Migrations, KeysAndRunsOfBeforeStay) {
   const TemporaryDirectory directory;
   const std::string path = directory.file("state.db");
   std::ofstream(path).close();
   {
     Connection old;
     ASSERT_TRUE(old.open(path, false));
+    ASSERT_TRUE(migrate(old, 2));
     ASSERT_TRUE(old.execute(R"sql(
-CREATE TABLE keys (id TEXT PRIMARY KEY, digest TEXT NOT NULL, tenant TEXT NOT NULL,
-  owner TEXT NOT NULL, name TEXT NOT NULL, scopes TEXT NOT NULL, hint TEXT NOT NULL,
-  created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL, revoked_ms INTEGER NOT NULL,
-  last_used_ms INTEGER NOT NULL, recorded INTEGER NOT NULL DEFAULT 0) STRICT;
-CREATE INDEX keys_of_owner ON keys (tenant, owner, created_ms);
-CREATE TABLE runs (
-  id                 TEXT PRIMARY KEY,
-  tenant             TEXT NOT NULL,
-  owner              TEXT NOT NULL,
-  issuer             TEXT NOT NULL,
-  subject            TEXT NOT NULL,
-  display_name       TEXT NOT NULL,
-  client             TEXT NOT NULL,
-  key_fingerprint    TEXT NOT NULL,
-  workflow           TEXT NOT NULL,
-  digest             TEXT NOT NULL,
-  definition         TEXT NOT NULL,
-  params             TEXT NOT NULL,
-  status             TEXT NOT NULL CHECK (status IN ('queued', 'running', 'finished', 'failed',
-                       'canceled', 'partial_success', 'interrupted')),
-  reason             TEXT NOT NULL,
-  request_id         TEXT NOT NULL,
-  idempotency_key    TEXT,
-  idempotency_digest TEXT NOT NULL,
-  created_ms         INTEGER NOT NULL,
-  started_ms         INTEGER NOT NULL,
-  finished_ms        INTEGER NOT NULL,
-  outputs            TEXT NOT NULL,
-  audited            INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE INDEX runs_unaudited ON runs (created_ms) WHERE audited = 0;
-CREATE UNIQUE INDEX runs_by_idempotency_key ON runs (tenant, owner, idempotency_key)
-  WHERE idempotency_key IS NOT NULL;
-CREATE INDEX runs_of_tenant ON runs (tenant, created_ms, id);
-CREATE INDEX runs_of_owner ON runs (tenant, owner, created_ms, id);
-CREATE INDEX runs_unfinished ON runs (created_ms) WHERE status IN ('queued', 'running');
-
-CREATE TABLE steps (
-  run_id      TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
-  position    INTEGER NOT NULL,
-  name        TEXT NOT NULL,
-  status      TEXT NOT NULL CHECK (status IN ('not_started', 'running', 'finished', 'failed',
-                'canceled', 'skipped', 'interrupted')),
-  attempt     INTEGER NOT NULL,
-  exit_code   INTEGER,
-  reason      TEXT NOT NULL,
-  started_ms  INTEGER NOT NULL,
-  finished_ms INTEGER NOT NULL,
-  output      TEXT NOT NULL,
-  pid         INTEGER NOT NULL,
-  PRIMARY KEY (run_id, position)
-) STRICT;
 INSERT INTO runs VALUES ('r', 'acme', 'ada', 'i', 'ada', '', '', '', 'w', '', '', '{}', 'failed',
   'why', 'q', NULL, '', 5, 6, 7, '{}', 1);
 INSERT INTO steps VALUES ('r', 0, 'a', 'failed', 1, 3, 'exit', 6, 7, '', 0);
-INSERT INTO keys VALUES ('k', 'd', 'acme', 'ada', 'n', 'read', 'abcd', 1, 2, 0, 3, 1);
-PRAGMA application_id = 1263354704;
-PRAGMA user_version = 2;)sql"));
+INSERT INTO keys VALUES ('k', 'd', 'acme', 'ada', 'n', 'read', 'abcd', 1, 2, 0, 3, 1);)sql"));
   }
   const auto db = Database::open(path);
   ASSERT_TRUE(db) << db.error().message;

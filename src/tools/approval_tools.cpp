@@ -3,6 +3,7 @@
 
 #include "base/encoding.h"
 #include "tools/families.h"
+#include "tools/spec.h"
 #include "tools/view.h"
 #include "workflow/approval.h"
 
@@ -23,12 +24,6 @@ constexpr std::string_view kApproval =
     R"("required":["subject","decision"]}})";
 constexpr std::string_view kApprovalRequired =
     R"("approval_id","execution_id","workflow","step","message","status","digest","quorum","votes")";
-
-std::string object_schema(std::string_view properties, std::string_view required) {
-  return fmt::format(
-      R"({{"type":"object","properties":{{{}}},"required":[{}],"additionalProperties":false}})",
-      properties, required);
-}
 
 store::ApprovalViewer viewer_of(const Call& call) {
   const PrincipalPtr& principal = call.permit.principal();
@@ -153,20 +148,9 @@ void decide(const Services& services, const std::shared_ptr<const Call>& call,
       });
 }
 
-ToolSpec spec(std::string name, Scopes scopes, Effect effect, std::string title,
-              std::string description, std::string input, std::string output) {
-  ToolSpec s;
-  s.operation = {std::move(name), std::move(scopes), effect, false};
-  s.title = std::move(title);
-  s.description = std::move(description);
-  s.input_schema = std::move(input);
-  s.output_schema = std::move(output);
-  return s;
-}
-
 Result<> add_list(Registry& registry, const Services& services) {
-  ToolSpec tool = spec(
-      "list_approvals", {"read"}, Effect::reads, "List approvals",
+  ToolSpec tool = tool_spec(
+      "execution_id", "list_approvals", {"read"}, Effect::reads, "List approvals",
       "Lists what runs ask approval for, newest first: of your own runs, and what you are named "
       "for. Show it to the person before you decide anything.",
       object_schema(
@@ -180,15 +164,14 @@ Result<> add_list(Registry& registry, const Services& services) {
               R"("approvals":{{"type":"array","items":{}}},"next":{{"type":"string"}},"truncated":{{"type":"boolean"}})",
               object_schema(kApproval, kApprovalRequired)),
           R"("approvals","truncated")"));
-  tool.target_argument = "execution_id";
   return registry.add(std::move(tool),
                       Tool::ReadHandler([services](const Call& call, const audit::Ticket&,
                                                    Done done) { done(list(call, services)); }));
 }
 
 Result<> add_decide(Registry& registry, const Services& services) {
-  ToolSpec tool = spec(
-      "decide_approval", {"execute"}, Effect::mutates, "Decide an approval",
+  ToolSpec tool = tool_spec(
+      "approval_id", "decide_approval", {"execute"}, Effect::mutates, "Decide an approval",
       "Approves or rejects, as you and once, what a run waits for. Only for what the person has "
       "read and decided; `digest` says that this is what they saw.",
       object_schema(
@@ -198,7 +181,6 @@ Result<> add_decide(Registry& registry, const Services& services) {
           R"("comment":{"type":"string","maxLength":1000,"description":"Kept with the decision"})",
           R"("approval_id","decision","digest")"),
       object_schema(kApproval, kApprovalRequired));
-  tool.target_argument = "approval_id";
   tool.annotations = {.destructive = true, .idempotent = true, .open_world = false};
   tool.always_admitted = true;
   return registry.add(

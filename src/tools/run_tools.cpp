@@ -9,6 +9,7 @@
 #include "tools/asking.h"
 #include "tools/families.h"
 #include "tools/follow.h"
+#include "tools/spec.h"
 #include "tools/view.h"
 #include "workflow/plan.h"
 
@@ -43,12 +44,6 @@ constexpr std::string_view kTruncated =
 constexpr std::size_t kQuestionBytes = 300;
 constexpr const char* kBadCursor = "after must be `next` of an earlier answer";
 constexpr std::string_view kMore = "\nThere is more: call again with `next` of this answer.";
-
-std::string object_schema(std::string_view properties, std::string_view required) {
-  return fmt::format(
-      R"({{"type":"object","properties":{{{}}},"required":[{}],"additionalProperties":false}})",
-      properties, required);
-}
 
 std::string run_schema(std::string_view more = "") {
   return object_schema(fmt::format("{},{}{}", kSummary, kRun, more),
@@ -292,18 +287,6 @@ Result<ToolResult> logs(const Call& call, const Services& services) {
   return result;
 }
 
-ToolSpec spec(std::string name, Scopes scopes, Effect effect, std::string title,
-              std::string description, std::string input, std::string output) {
-  ToolSpec s;
-  s.operation = {std::move(name), std::move(scopes), effect, false};
-  s.title = std::move(title);
-  s.description = std::move(description);
-  s.input_schema = std::move(input);
-  s.output_schema = std::move(output);
-  s.target_argument = "execution_id";
-  return s;
-}
-
 Result<> add_read(Registry& registry, const Services& services, ToolSpec tool,
                   Result<ToolResult> (*function)(const Call&, const Services&)) {
   return registry.add(
@@ -323,12 +306,13 @@ Result<> add_execute(Registry& registry, const Services& services) {
           R"("idempotency_key":{{"type":"string","minLength":1,"maxLength":128,"description":"Calls with the same key and arguments run once"}})",
           services.wait_max.count(), services.wait_default.count()),
       R"("name")");
-  ToolSpec tool = spec("execute_workflow", {"execute"}, Effect::mutates, "Execute a workflow",
-                       "Runs a workflow as you: with your Kubiya API key, under your name in the "
-                       "audit trail. Waits for "
-                       "the end up to `wait` seconds and reports progress when asked; the run goes "
-                       "on if you disconnect.",
-                       input, execution_schema());
+  ToolSpec tool = tool_spec(
+      "execution_id", "execute_workflow", {"execute"}, Effect::mutates, "Execute a workflow",
+      "Runs a workflow as you: with your Kubiya API key, under your name in the "
+      "audit trail. Waits for "
+      "the end up to `wait` seconds and reports progress when asked; the run goes "
+      "on if you disconnect.",
+      input, execution_schema());
   tool.operation.needs_api_key = true;
   tool.target_argument = "name";
   tool.decides_again = true;
@@ -341,8 +325,8 @@ Result<> add_execute(Registry& registry, const Services& services) {
 }
 
 Result<> add_cancel(Registry& registry, const Services& services) {
-  ToolSpec tool = spec(
-      "cancel_execution", {"execute"}, Effect::mutates, "Cancel an execution",
+  ToolSpec tool = tool_spec(
+      "execution_id", "cancel_execution", {"execute"}, Effect::mutates, "Cancel an execution",
       "Stops one of your executions: running steps are terminated, nothing further starts.",
       object_schema(fmt::format(R"({},"reason":{{"type":"string","maxLength":200}})", kExecutionId),
                     R"("execution_id")"),
@@ -411,16 +395,16 @@ Result<> add_run_tools(Registry& registry, const Services& services) {
   TRY_VOID(add_execute(registry, services));
   TRY_VOID(add_read(
       registry, services,
-      spec("get_execution", {"read"}, Effect::reads, "Get an execution",
-           "Shows how one of your executions stands: status, steps, outputs. Long "
-           "ones come in parts: `truncated` says so.",
-           object_schema(fmt::format(R"({},{})", kExecutionId, kAfter), R"("execution_id")"),
-           run_schema()),
+      tool_spec("execution_id", "get_execution", {"read"}, Effect::reads, "Get an execution",
+                "Shows how one of your executions stands: status, steps, outputs. Long "
+                "ones come in parts: `truncated` says so.",
+                object_schema(fmt::format(R"({},{})", kExecutionId, kAfter), R"("execution_id")"),
+                run_schema()),
       get));
   TRY_VOID(add_read(
       registry, services,
-      spec(
-          "list_executions", {"read"}, Effect::reads, "List executions",
+      tool_spec(
+          "execution_id", "list_executions", {"read"}, Effect::reads, "List executions",
           "Lists your executions, newest first; an admin sees the tenant's.",
           object_schema(
               R"("workflow":{"type":"string","maxLength":40},)"
@@ -436,8 +420,9 @@ Result<> add_run_tools(Registry& registry, const Services& services) {
       list));
   TRY_VOID(add_read(
       registry, services,
-      spec(
-          "get_execution_logs", {"read"}, Effect::reads, "Get the logs of an execution",
+      tool_spec(
+          "execution_id", "get_execution_logs", {"read"}, Effect::reads,
+          "Get the logs of an execution",
           "Shows what the steps of one of your executions printed, up to 64 KiB at a time. Call "
           "again with `after` = `next` to follow.",
           object_schema(

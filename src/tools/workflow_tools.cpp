@@ -3,6 +3,7 @@
 
 #include "tools/families.h"
 #include "tools/published.h"
+#include "tools/spec.h"
 #include "tools/view.h"
 #include "tools/workflow_text.h"
 
@@ -19,12 +20,6 @@ constexpr std::string_view kSummary =
     R"("name":{"type":"string"},"description":{"type":"string"},"version":{"type":"integer"},)"
     R"("digest":{"type":"string","description":"SHA-256 of the definition"},"updated_at":{"type":["string","null"]})";
 constexpr std::string_view kSummaryRequired = R"("name","description","version","digest")";
-
-std::string object_schema(std::string_view properties, std::string_view required) {
-  return fmt::format(
-      R"({{"type":"object","properties":{{{}}},"required":[{}],"additionalProperties":false}})",
-      properties, required);
-}
 
 const std::string& tenant_of(const Call& call) { return call.permit.principal()->facts().tenant; }
 
@@ -182,20 +177,6 @@ Result<> add_mutation(Registry& registry, const Services& services, ToolSpec spe
                                                Done done) { done(function(*call, services)); }));
 }
 
-ToolSpec spec(std::string name, Scopes scopes, Effect effect, std::string title,
-              std::string description, std::string input, std::string output,
-              Annotations annotations = {}) {
-  ToolSpec s;
-  s.operation = {std::move(name), std::move(scopes), effect, false};
-  s.title = std::move(title);
-  s.description = std::move(description);
-  s.input_schema = std::move(input);
-  s.output_schema = std::move(output);
-  s.annotations = annotations;
-  s.target_argument = "name";
-  return s;
-}
-
 }  // namespace
 
 Result<> add_workflow_tools(Registry& registry, const Services& services) {
@@ -205,8 +186,8 @@ Result<> add_workflow_tools(Registry& registry, const Services& services) {
 
   TRY_VOID(add_read(
       registry, services,
-      spec(
-          "list_workflows", {"read"}, Effect::reads, "List workflows",
+      tool_spec(
+          "name", "list_workflows", {"read"}, Effect::reads, "List workflows",
           "Lists the workflows of your tenant by name, with description and version.",
           object_schema(
               R"("limit":{"type":"integer","minimum":1,"maximum":500,"description":"At most this many, by default 100"},)"
@@ -221,8 +202,8 @@ Result<> add_workflow_tools(Registry& registry, const Services& services) {
       list));
   TRY_VOID(add_read(
       registry, services,
-      spec(
-          "get_workflow", {"read"}, Effect::reads, "Get a workflow",
+      tool_spec(
+          "name", "get_workflow", {"read"}, Effect::reads, "Get a workflow",
           "Shows one workflow: its definition as written, version, author and the schema of its "
           "params.",
           object_schema(kName, R"("name")"),
@@ -235,8 +216,8 @@ Result<> add_workflow_tools(Registry& registry, const Services& services) {
       get));
   TRY_VOID(add_read(
       registry, services,
-      spec(
-          "validate_workflow", {"read"}, Effect::reads, "Validate a workflow definition",
+      tool_spec(
+          "name", "validate_workflow", {"read"}, Effect::reads, "Validate a workflow definition",
           "Checks a definition without storing it and lists every problem with the field it is in.",
           object_schema(fmt::format("{},{}", kName, kDefinition), R"("definition")"),
           object_schema(
@@ -247,14 +228,15 @@ Result<> add_workflow_tools(Registry& registry, const Services& services) {
       validate));
   TRY_VOID(add_mutation(
       registry, services,
-      spec("create_workflow", {"write"}, Effect::mutates, "Create a workflow",
-           "Stores a new workflow. Fails when the name is taken.",
-           object_schema(fmt::format("{},{}", kName, kDefinition), R"("definition")"), summary),
+      tool_spec("name", "create_workflow", {"write"}, Effect::mutates, "Create a workflow",
+                "Stores a new workflow. Fails when the name is taken.",
+                object_schema(fmt::format("{},{}", kName, kDefinition), R"("definition")"),
+                summary),
       create));
   TRY_VOID(add_mutation(
       registry, services,
-      spec(
-          "update_workflow", {"write"}, Effect::mutates, "Update a workflow",
+      tool_spec(
+          "name", "update_workflow", {"write"}, Effect::mutates, "Update a workflow",
           "Replaces the definition of an existing workflow. Runs under way keep the definition "
           "they started with.",
           object_schema(
@@ -265,14 +247,15 @@ Result<> add_workflow_tools(Registry& registry, const Services& services) {
               R"("definition")"),
           summary, {.destructive = true, .idempotent = true, .open_world = false}),
       update));
-  return add_mutation(registry, services,
-                      spec("delete_workflow", {"admin"}, Effect::mutates, "Delete a workflow",
-                           "Deletes a workflow. Its past executions and their audit records stay.",
-                           object_schema(kName, R"("name")"),
-                           object_schema(R"("name":{"type":"string"},"deleted":{"type":"boolean"})",
-                                         R"("name","deleted")"),
-                           {.destructive = true, .idempotent = true, .open_world = false}),
-                      remove);
+  return add_mutation(
+      registry, services,
+      tool_spec("name", "delete_workflow", {"admin"}, Effect::mutates, "Delete a workflow",
+                "Deletes a workflow. Its past executions and their audit records stay.",
+                object_schema(kName, R"("name")"),
+                object_schema(R"("name":{"type":"string"},"deleted":{"type":"boolean"})",
+                              R"("name","deleted")"),
+                {.destructive = true, .idempotent = true, .open_world = false}),
+      remove);
 }
 
 }  // namespace kubiya::tools

@@ -201,8 +201,11 @@ class Server:
     def get(self, path, headers=None):
         return self.request("GET", path, None, headers)
 
+    def connection(self, at=None):
+        return http.client.HTTPConnection(at or ("::1" if ":" in self.host else "127.0.0.1"), self.port, timeout=60)
+
     def request(self, method, path, body=None, headers=None, at=None):
-        connection = http.client.HTTPConnection(at or ("::1" if ":" in self.host else "127.0.0.1"), self.port, timeout=60)
+        connection = self.connection(at)
         try:
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()

@@ -175,18 +175,12 @@ class OverTls(Server):
 
     shown = None
 
-    def request(self, method, path, body=None, headers=None, at=None):
+    def connection(self, at=None):
         context = ssl.create_default_context(cafile=self.authority)
         context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
         if self.shown:
             context.load_cert_chain(*self.shown)
-        connection = http.client.HTTPSConnection("localhost", self.port, timeout=60, context=context)
-        try:
-            connection.request(method, path, body, headers or {})
-            answer = connection.getresponse()
-            return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
-        finally:
-            connection.close()
+        return http.client.HTTPSConnection("localhost", self.port, timeout=60, context=context)
 
 
 class Certificates(Case):

@@ -356,14 +356,8 @@ class Freely(Server):
         if ready:
             self.wait_ready()
 
-    def request(self, method, path, body=None, headers=None):
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=60)
-        try:
-            connection.request(method, path, body, headers or {})
-            answer = connection.getresponse()
-            return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
-        finally:
-            connection.close()
+    def connection(self, at=None):
+        return http.client.HTTPConnection(at or self.host, self.port, timeout=60)
 
 
 class Serving(Case):
