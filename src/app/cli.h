@@ -100,6 +100,15 @@ struct Explain {
 // kFailed where the token or what it may do is refused.
 int explain(const Explain& command);
 
+struct Doctor {
+  Installation where;
+  std::string url;  // of a provider that is not configured yet; empty: the configured ones
+  std::string preset, client_id;
+  bool json = false;
+};
+// kFailed where something keeps everybody out.
+int doctor(const Doctor& command);
+
 struct WorkflowImport {
   Installation where;
   std::string directory;

@@ -202,6 +202,26 @@ void add_explain(CLI::App& app, Chosen& chosen) {
   command->callback([&chosen] { chosen = [] { return cli::explain(explain); }; });
 }
 
+void add_doctor(CLI::App& app, Chosen& chosen) {
+  static cli::Doctor doctor;
+  CLI::App* command =
+      app.add_subcommand("doctor", "Will people get in? Probes the identity providers");
+  add_configuration(*command, doctor.where);
+  command->add_option("url", doctor.url,
+                      "A provider's issuer URL; without it, those of the configuration");
+  command->add_option("--preset", doctor.preset, "With url: as auth.preset");
+  command->add_option("--client-id", doctor.client_id, "With url: as auth.client_id");
+  command->add_flag("--json", doctor.json, "One JSON object");
+  command->footer(
+      "Looks at discovery, issuer, keys, PKCE, registration, scopes, audience, clock and CORS;\n"
+      "says what to change, and prints the configuration to paste. Exit status 1 where something\n"
+      "keeps everybody out.\n"
+      "Examples:\n"
+      "  kubiya-mcp doctor https://sso.example.com/realms/main\n"
+      "  kubiya-mcp doctor --config /etc/kubiya-mcp/config.yaml");
+  command->callback([&chosen] { chosen = [] { return cli::doctor(doctor); }; });
+}
+
 void add_journal(CLI::App& command, cli::AuditPlace& place) {
   add_installation(command, place.where);
   command.add_option("--journal", place.directory, "Directory of the journal (data_dir/audit)")
@@ -321,6 +341,7 @@ int run_command_line(int argc, char** argv) {
   cli::add_vault(app, chosen);
   add_audit(app, chosen);
   add_explain(app, chosen);
+  add_doctor(app, chosen);
   add_workflow(app, chosen);
   add_run(app, chosen);
   try {

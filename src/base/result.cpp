@@ -28,6 +28,8 @@ std::string_view to_string(Code code) {
       return "cancelled";
     case Code::unavailable:
       return "unavailable";
+    case Code::untrusted:
+      return "untrusted";
     case Code::unsupported:
       return "unsupported";
     case Code::corrupt:

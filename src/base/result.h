@@ -26,6 +26,7 @@ enum class Code {
   timeout,
   cancelled,
   unavailable,  // something we depend on (disk, identity provider) is down
+  untrusted,    // the other side of a connection did not prove who it is
   unsupported,  // understood, not offered
   corrupt,      // stored data fails its own checks
   internal,     // a bug or an exhausted machine

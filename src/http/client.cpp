@@ -23,6 +23,8 @@
 namespace kubiya::http {
 namespace {
 
+constexpr std::size_t kShownHeader = 300;
+
 struct EasyDelete {
   void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
 };
@@ -85,6 +87,17 @@ std::size_t on_header(char* data, std::size_t size, std::size_t count, void* use
     if (age.count() >= 0) known = known.count() < 0 ? age : std::min(known, age);
   } else if (iequals(name, "retry-after")) {
     transfer.response.retry_after = parse_seconds(value);
+  } else if (iequals(name, "date")) {
+    const std::time_t seconds = curl_getdate(std::string(value).c_str(), nullptr);
+    if (seconds >= 0) transfer.response.date = from_unix_ms(std::int64_t{seconds} * 1000);
+  } else if (iequals(name, "age")) {
+    transfer.response.age = std::max(parse_seconds(value), std::chrono::seconds{0});
+  } else if (iequals(name, "location")) {
+    transfer.response.location = printable(value, kShownHeader);
+  } else if (iequals(name, "content-type")) {
+    transfer.response.content_type = printable(value, kShownHeader);
+  } else if (iequals(name, "access-control-allow-origin")) {
+    transfer.response.allowed_origin = printable(value, kShownHeader);
   } else if (iequals(name, "content-encoding") && !iequals(value, "identity")) {
     transfer.encoded = true;  // never asked for, never unpacked
     return 0;
@@ -143,7 +156,7 @@ Error describe(const Transfer& transfer, CURLcode code) {
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_ISSUER_ERROR:
-      return {Code::unavailable,
+      return {Code::untrusted,
               fmt::format("no trusted TLS connection to {} (check its certificate)", origin),
               detail};
     default:
@@ -233,6 +246,7 @@ class CurlClient final : public Client {
     };
     // A form is small: asking whether it may be sent would only cost a round trip.
     if (request.form && !add("Expect:")) return false;
+    if (!request.origin.empty() && !add(("Origin: " + request.origin).c_str())) return false;
     if (!request.authorization) return true;
     std::string line = "Authorization: ";
     line += request.authorization->reveal();

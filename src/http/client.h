@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "base/secret.h"
 
@@ -22,6 +23,7 @@ struct FetchRequest {
   std::string url;
   std::string accept = "application/json";
   std::size_t bytes_max = 256 * 1024;
+  std::string origin;                   // the header Origin, to see what a browser would; or empty
   std::optional<Secret> form;           // set: POST, application/x-www-form-urlencoded
   std::optional<Secret> authorization;  // the header's value
   bool allow_loopback = false;  // permits http:// and loopback addresses, nothing else private
@@ -33,6 +35,10 @@ struct FetchResponse {
   std::string body;
   std::chrono::seconds max_age{-1};      // from Cache-Control; negative when absent
   std::chrono::seconds retry_after{-1};  // of Retry-After when it is a number; negative else
+  std::optional<Wall> date = {};         // the clock over there when the answer was made
+  std::chrono::seconds age{0};           // of an answer that a cache on the way kept
+  // Headers for people, printable and cut; empty when absent.
+  std::string location = {}, content_type = {}, allowed_origin = {};
 };
 
 struct ClientOptions {
@@ -49,6 +55,8 @@ class Client {
   static Result<std::unique_ptr<Client>> open(ClientOptions options);
   virtual ~Client() = default;
   // `done` runs on the client's thread. A status other than 200 is a value, not an error.
+  // Code::forbidden for an address that may not be reached, untrusted for a certificate, timeout;
+  // unavailable for other failures of name, connection or answer.
   virtual void fetch(FetchRequest request, Done done) = 0;
 };
 

@@ -342,6 +342,24 @@ TEST(Client, FetchesABodyAndItsMaxAge) {
   EXPECT_THAT(server.last_request(), ::testing::Not(HasSubstr("Accept-Encoding")));
 }
 
+TEST(Client, ShowsWhatADoctorAsksOfTheHeaders) {
+  TinyServer server({.head = "HTTP/1.1 302 Found\r\nDate: Fri, 15 Jan 2027 08:00:00 GMT\r\n"
+                             "Age: 30\r\nLocation: /x\x07y\r\nContent-Type: text/html\r\n"
+                             "Access-Control-Allow-Origin: *\r\nContent-Length: 0\r\n\r\n",
+                     .piece = ""});
+  const auto client = open_client();
+  FetchRequest request = loopback(server.url("/"));
+  request.origin = "https://client.example";
+  const auto response = get(*client, std::move(request));
+  ASSERT_TRUE(response) << response.error().message;
+  EXPECT_EQ(response->date, from_unix_ms(1'800'000'000'000));
+  EXPECT_EQ(response->age.count(), 30);
+  EXPECT_EQ(response->location.find('\x07'), std::string::npos);
+  EXPECT_EQ(response->content_type, "text/html");
+  EXPECT_EQ(response->allowed_origin, "*");
+  EXPECT_THAT(server.last_request(), HasSubstr("Origin: https://client.example\r\n"));
+}
+
 TEST(Client, IgnoresProxiesOfTheEnvironment) {
   ::setenv("http_proxy", "http://127.0.0.1:1", 1);
   ::setenv("ALL_PROXY", "http://127.0.0.1:1", 1);
@@ -484,7 +502,7 @@ TEST(Client, DoesNotTalkTlsToAnUntrustedPeer) {
   TinyServer server({.head = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", .piece = "{}"});
   const auto response = get(*open_client(), loopback("https" + server.url().substr(4)));
   ASSERT_FALSE(response);
-  EXPECT_EQ(response.error().code, Code::unavailable);
+  EXPECT_EQ(response.error().code, Code::untrusted);
   EXPECT_THAT(response.error().message, HasSubstr("no trusted TLS connection"));
 }
 

@@ -127,10 +127,15 @@ Checked<const KeySet::Entry*> KeySet::find_entry(const UnverifiedToken& token) c
   } else {
     return fail(Reason::bad_key_id, "the token names no key and the set has several");
   }
-  const bool fits = crypto::fits(token.algorithm, entry->key.type()) &&
-                    entry->algorithm.value_or(token.algorithm) == token.algorithm;
-  if (!fits) return fail(Reason::key_mismatch, std::string(crypto::name(token.algorithm)));
+  if (!entry->serves(token.algorithm)) {
+    return fail(Reason::key_mismatch, std::string(crypto::name(token.algorithm)));
+  }
   return entry;
+}
+
+bool KeySet::serves(crypto::Algorithm algorithm) const {
+  return std::any_of(keys_.begin(), keys_.end(),
+                     [algorithm](const Entry& entry) { return entry.serves(algorithm); });
 }
 
 Checked<const crypto::PublicKey*> KeySet::select(const UnverifiedToken& token) const {

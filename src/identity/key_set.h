@@ -29,6 +29,8 @@ class KeySet {
   // The same with rules.provider in view: Entra's keys may be those of one tenant.
   Checked<const crypto::PublicKey*> select(const UnverifiedToken& token,
                                            const TokenRules& rules) const;
+  // Whether a key of the set verifies tokens of this algorithm.
+  bool serves(crypto::Algorithm algorithm) const;
   std::size_t size() const { return keys_.size(); }
   const std::vector<std::string>& skipped() const { return skipped_; }
 
@@ -38,6 +40,9 @@ class KeySet {
     std::optional<crypto::Algorithm> algorithm;
     crypto::PublicKey key;
     std::string issuer;  // as Entra names the tenant whose tokens the key signs; mostly empty
+    bool serves(crypto::Algorithm wanted) const {
+      return crypto::fits(wanted, key.type()) && algorithm.value_or(wanted) == wanted;
+    }
   };
   static Result<Entry> read_entry(const json::value& value);
   Checked<const Entry*> find_entry(const UnverifiedToken& token) const;

@@ -44,13 +44,19 @@ class FakeClient final : public http::Client {
     auto held = std::exchange(held_, {});
     for (auto& [url, done] : held) {
       const auto found = answers.find(url);
-      done(found == answers.end() ? Result<http::FetchResponse>(http::FetchResponse{404, "", {}})
-                                  : found->second);
+      done(found == answers.end() ? Result<http::FetchResponse>(response(404, "")) : found->second);
     }
   }
+  static http::FetchResponse response(int status, std::string body) {
+    http::FetchResponse out;
+    out.status = status;
+    out.body = std::move(body);
+    return out;
+  }
   void answer(const std::string& url, std::string body, int status = 200, int max_age = -1) {
-    answers.insert_or_assign(
-        url, http::FetchResponse{status, std::move(body), std::chrono::seconds(max_age)});
+    http::FetchResponse full = response(status, std::move(body));
+    full.max_age = std::chrono::seconds(max_age);
+    answers.insert_or_assign(url, std::move(full));
   }
   void fail_with(const std::string& url, Code code, std::string message) {
     answers.insert_or_assign(url,

@@ -286,6 +286,7 @@ Disposition disposition(Code code) {
     case Code::busy:
       return {Form::protocol_error, 429, rpc::kInternalError};
     case Code::unavailable:
+    case Code::untrusted:
       return {Form::protocol_error, 503, rpc::kInternalError};
     case Code::corrupt:
     case Code::internal:
