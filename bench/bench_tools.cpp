@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the benchmarks measure against: the same HTTP path with one raw signature
-// verification per request, the disk's group-commit limit, a bare spawn loop; and a
-// maker of many distinct tokens.
+// verification per request, verification in a loop, the disk's group-commit limit, a bare
+// spawn loop; and makers of many distinct tokens and keys.
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -19,10 +19,14 @@
 
 #include <fmt/format.h>
 
+#include "app/application.h"
 #include "base/encoding.h"
 #include "base/ids.h"
 #include "crypto/signature.h"
 #include "http/server.h"
+#include "identity/api_key.h"
+#include "store/store.h"
+#include "verify_cost.h"
 
 extern char** environ;
 
@@ -60,6 +64,36 @@ int make_tokens(char** argv) {
         argv[2], argv[3], argv[4], now, now + 7200, random_id());
     const std::string input = header + "." + base64url(claims);
     std::cout << input << '.' << base64url(*key.sign(crypto::Algorithm::rs256, input)) << '\n';
+  }
+  return 0;
+}
+
+// strangers ISSUER AUDIENCE COUNT: one token a line, each of a key that nobody published.
+int make_strangers(char** argv) {
+  const long now = static_cast<long>(std::time(nullptr));
+  const std::string signature = base64url(std::string(256, 's'));
+  for (long i = std::atol(argv[2]); i > 0; --i) {
+    const std::string header =
+        base64url(fmt::format(R"({{"alg":"RS256","typ":"at+jwt","kid":"{}"}})", random_id()));
+    const std::string claims = fmt::format(
+        R"({{"iss":"{}","aud":"{}","sub":"stranger","scope":"read","iat":{},"exp":{}}})", argv[0],
+        argv[1], now, now + 7200);
+    std::cout << header << '.' << base64url(claims) << '.' << signature << '\n';
+  }
+  return 0;
+}
+
+// keys DATA_DIR COUNT: a line "key id digest hint" for each; whoever asked stores them.
+int make_keys(char** argv) {
+  const std::string directory = argv[0];
+  auto database = store::Database::open(directory + "/kubiya.db");
+  if (!database) return 2;
+  store::Meta meta(**database);
+  const auto pepper = app::open_key_pepper(directory, meta);
+  if (!pepper) return 2;
+  for (long i = std::atol(argv[1]); i > 0; --i) {
+    const identity::NewKey key = identity::make_key(*pepper);
+    std::cout << key.key.reveal() << ' ' << key.id << ' ' << key.digest << ' ' << key.hint << '\n';
   }
   return 0;
 }
@@ -150,12 +184,15 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   const std::string what = argc > 1 ? argv[1] : "";
   if (what == "tokens" && argc == 8) return make_tokens(argv + 2);
+  if (what == "strangers" && argc == 5) return make_strangers(argv + 2);
+  if (what == "keys" && argc == 4) return make_keys(argv + 2);
+  if (what == "verify-cost" && argc == 4) return bench::verify_cost(argv + 2);
   if (what == "verify-server" && argc == 5) return verify_server(argv + 2);
   if (what == "group-commit" && argc == 5) return group_commit(argv + 2);
   if (what == "spawn" && argc == 3) return spawn_loop(argv + 2);
   std::fprintf(stderr,
-               "usage: bench_tools tokens KEY KID ISSUER AUDIENCE SUBJECT COUNT | verify-server "
-               "KEY PORT BYTES | "
-               "group-commit FILE BATCH SECONDS | spawn SECONDS\n");
+               "usage: bench_tools tokens KEY KID ISSUER AUDIENCE SUBJECT COUNT | strangers ISSUER "
+               "AUDIENCE COUNT | keys DATA_DIR COUNT | verify-server KEY PORT BYTES | verify-cost "
+               "ROUNDS MILLISECONDS | group-commit FILE BATCH SECONDS | spawn SECONDS\n");
   return 2;
 }
