@@ -14,6 +14,9 @@ namespace {
 // How long a client may take to come back with what it was asked.
 constexpr std::chrono::minutes kStateLifetime{60};
 
+// What an unanswered question counts as where the call goes on without.
+json::object cancelled() { return {{"action", "cancel"}}; }
+
 // Of the arguments as the client sent them, less the credential among them.
 std::string arguments_digest(const Message& message) {
   const auto given = find_object(*message.params, "arguments");
@@ -82,7 +85,8 @@ void Endpoint::ask_client(const ExchangePtr& x, const ErrandPtr& errand,
   const tools::ClientAbilities client = abilities(*x);
   std::vector<tools::InputRequest> asks = unfinished.asks;
   std::erase_if(asks, [&](const auto& ask) { return !can_ask(client, ask); });
-  if (asks.empty() || !x->session || !x->can_stream()) {
+  const bool askable = !asks.empty() && x->session && x->can_stream();
+  if (!askable && !unfinished.optional) {
     return errand->end(fail(Code::unsupported,
                             "This call has to ask you something, and your client takes no "
                             "questions: use one that supports elicitation"));
@@ -98,13 +102,20 @@ void Endpoint::ask_client(const ExchangePtr& x, const ErrandPtr& errand,
   auto call = std::make_shared<tools::Call>(*errand->call);
   call->state = unfinished.state;
   errand->call = call;
+  if (!askable) {
+    for (const auto& ask : unfinished.asks) call->answers[ask.key] = cancelled();
+    return services_.workers.submit_always([this, x, errand] { pursue(x, errand); });
+  }
   const Mono deadline = services_.clock.mono() + options_.answer_patience;
   for (const auto& ask : asks) {
-    auto answered = [this, x, errand, call, round, key = ask.key](Result<json::value> answer) {
+    auto answered = [this, x, errand, call, round, key = ask.key,
+                     optional = unfinished.optional](Result<json::value> answer) {
       {
         const std::lock_guard lock(round->mutex);
         if (answer) {
           call->answers[key] = std::move(*answer);
+        } else if (optional) {
+          call->answers[key] = cancelled();
         } else if (!round->failed) {
           round->failed = answer.error();
         }

@@ -28,6 +28,13 @@ std::vector<std::string> texts_of(JsonView wishes, std::string_view name) {
   return found;
 }
 
+// A client that cannot answer a question is not told of it: to it, the task works on.
+void leave_out_what_cannot_be_asked(tools::TaskState& task, const tools::ClientAbilities& client) {
+  if (task.status != tools::TaskStatus::input_required) return;
+  std::erase_if(task.asks, [&client](const auto& ask) { return !can_ask(client, ask); });
+  if (task.asks.empty()) task.status = tools::TaskStatus::working;
+}
+
 }  // namespace
 
 // False when the request was refused.
@@ -80,15 +87,18 @@ void Endpoint::start_listening(const ExchangePtr& x) {
   if (tools::Tasks* source = services_.catalogue.tasks(); source != nullptr) {
     for (const auto& id : texts_of(wishes, "taskIds")) {
       if (!may_use(x->principal, source->get_operation())) continue;
-      auto watch = source->watch(x->principal, id, [this, weak, source, id] {
-        // Reading how a task stands may block, and news come from threads that must not.
-        services_.workers.submit_always([this, weak, source, id] {
-          const auto alive = weak.lock();
-          if (!alive) return;
-          const auto task = source->get(alive->principal(), id);
-          if (task) alive->notify("notifications/tasks", results_.task_notice(*task));
-        });
-      });
+      auto watch =
+          source->watch(x->principal, id, [this, weak, source, id, client = abilities(*x)] {
+            // Reading how a task stands may block, and news come from threads that must not.
+            services_.workers.submit_always([this, weak, source, id, client] {
+              const auto alive = weak.lock();
+              if (!alive) return;
+              auto task = source->get(alive->principal(), id);
+              if (!task) return;
+              leave_out_what_cannot_be_asked(*task, client);
+              alive->notify("notifications/tasks", results_.task_notice(*task));
+            });
+          });
       if (!watch) continue;
       if (*watch) listener->hold(std::move(*watch));
       tasks.emplace_back(id);
@@ -122,8 +132,9 @@ void Endpoint::get_task(const ExchangePtr& x) {
   read(x, printable(task->id, 128), std::move(task->permit), {{"taskId", task->id}},
        [this, tasks, id = task->id](const tools::Call& call, const audit::Ticket&,
                                     const tools::Done& done) {
-         const auto state = tasks->get(call.permit.principal(), id);
+         auto state = tasks->get(call.permit.principal(), id);
          if (!state) return done(fail(state.error()));
+         leave_out_what_cannot_be_asked(*state, call.client);
          tools::ToolResult result;
          result.content = results_.task(*state);
          done(std::move(result));
@@ -139,8 +150,9 @@ void Endpoint::update_task(const ExchangePtr& x) {
   mutate(x, printable(task->id, 128), std::move(task->permit), {{"taskId", task->id}}, false,
          [tasks, id = task->id](const auto& call, const audit::DurableTicket& ticket,
                                 const tools::Done& done) {
-           const auto taken = tasks->update(call->permit, ticket, id, call->answers);
-           done(taken ? Result<tools::ToolResult>(tools::ToolResult{}) : fail(taken.error()));
+           tasks->update(call->permit, ticket, id, call->answers, [done](const Result<>& taken) {
+             done(taken ? Result<tools::ToolResult>(tools::ToolResult{}) : fail(taken.error()));
+           });
          });
 }
 

@@ -120,9 +120,11 @@ class Tasks {
   virtual const policy::Operation& update_operation() const = 0;  // mutates
   virtual const policy::Operation& cancel_operation() const = 0;  // mutates
   virtual Result<TaskState> get(const PrincipalPtr& principal, const std::string& id) = 0;
-  // Answers to some of the task's questions; what it does not ask is ignored.
-  virtual Result<> update(const policy::Permit& permit, const audit::DurableTicket& ticket,
-                          const std::string& id, const json::object& answers) = 0;
+  // Answers to some of the task's questions; what it does not ask is ignored. `done` runs once, on
+  // any thread, when they are not asked any more.
+  virtual void update(const policy::Permit& permit, const audit::DurableTicket& ticket,
+                      const std::string& id, const json::object& answers,
+                      std::function<void(Result<>)> done) = 0;
   // Asks it to stop; of an ended one nothing happens.
   virtual Result<> cancel(const policy::Permit& permit, const audit::DurableTicket& ticket,
                           const std::string& id) = 0;

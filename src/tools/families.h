@@ -47,6 +47,8 @@ Result<> fill_catalogue(Catalogue& catalogue, const Services& services);
 Result<> add_workflow_tools(Registry& registry, const Services& services);
 // execute_workflow, get_execution, list_executions, get_execution_logs, cancel_execution.
 Result<> add_run_tools(Registry& registry, const Services& services);
+// The first of these.
+Result<> add_execute_tool(Registry& registry, const Services& services);
 // list_approvals, decide_approval.
 Result<> add_approval_tools(Registry& registry, const Services& services);
 // whoami.

@@ -14,26 +14,45 @@ using engine::RunEvent;
 
 class Follower : public std::enable_shared_from_this<Follower> {
  public:
-  Follower(const Services& services, std::shared_ptr<const Call> call, std::function<void()> answer)
-      : services_(services), call_(std::move(call)), answer_(std::move(answer)) {}
+  Follower(const Services& services, std::shared_ptr<const Call> call, Following following,
+           std::function<void()> answer)
+      : services_(services),
+        call_(std::move(call)),
+        following_(std::move(following)),
+        answer_(std::move(answer)) {}
 
-  void begin(const std::string& run_id, std::chrono::seconds patience) {
-    timer_ = services_.timers.add(services_.clock.mono() + patience,
+  void begin() {
+    timer_ = services_.timers.add(services_.clock.mono() + following_.patience,
                                   [self = shared_from_this()] { self->end(); });
     auto subscription = services_.backend.watch(
-        run_id, [self = shared_from_this()](const RunEvent& event) { self->see(event); });
-    const std::lock_guard lock(mutex_);
-    // The run may have ended inside watch(); then nothing is left to hold.
-    if (!ended_) subscription_ = std::move(subscription);
+        following_.run_id,
+        [self = shared_from_this()](const RunEvent& event) { self->see(event); });
+    {
+      const std::lock_guard lock(mutex_);
+      // The run may have ended inside watch(); then nothing is left to hold.
+      if (!ended_) subscription_ = std::move(subscription);
+    }
+    // A step may have begun to wait before.
+    ask_whether_enough();
   }
 
  private:
   void see(const RunEvent& event) {
     report(event);
-    if (event.kind == RunEvent::Kind::run_finished) {
-      services_.timers.cancel(timer_);
-      end();
-    }
+    if (event.kind == RunEvent::Kind::step_waiting) ask_whether_enough();
+    if (event.kind == RunEvent::Kind::run_finished) stop();
+  }
+
+  void stop() {
+    services_.timers.cancel(timer_);
+    end();
+  }
+
+  void ask_whether_enough() {
+    if (!following_.enough) return;
+    services_.workers.submit_always([self = shared_from_this()] {
+      if (self->following_.enough()) self->stop();
+    });
   }
 
   void report(const RunEvent& event) {
@@ -72,6 +91,7 @@ class Follower : public std::enable_shared_from_this<Follower> {
 
   const Services services_;
   const std::shared_ptr<const Call> call_;
+  const Following following_;
   const std::function<void()> answer_;
   std::uint64_t timer_ = 0;
   Progress progress_;
@@ -98,13 +118,14 @@ std::optional<double> Progress::next(const engine::RunEvent& event) {
   return value;
 }
 
-void follow_run(const Services& services, std::shared_ptr<const Call> call, std::string run_id,
-                std::chrono::seconds patience, std::function<void()> answer) {
-  if (patience.count() == 0) {
+void follow_run(const Services& services, std::shared_ptr<const Call> call, Following following,
+                std::function<void()> answer) {
+  if (following.patience.count() == 0) {
     services.workers.submit_always(std::move(answer));
     return;
   }
-  std::make_shared<Follower>(services, std::move(call), std::move(answer))->begin(run_id, patience);
+  std::make_shared<Follower>(services, std::move(call), std::move(following), std::move(answer))
+      ->begin();
 }
 
 }  // namespace kubiya::tools

@@ -25,8 +25,15 @@ class Progress {
   double last_ = -1;
 };
 
-// `answer` runs once, on a worker thread. With `patience` zero it runs at once.
-void follow_run(const Services& services, std::shared_ptr<const Call> call, std::string run_id,
-                std::chrono::seconds patience, std::function<void()> answer);
+struct Following {
+  std::string run_id;
+  std::chrono::seconds patience;  // zero: the answer at once
+  // Whether to answer although the run waits, asked whenever one of its steps begins to; on a
+  // worker thread. Empty: no.
+  std::function<bool()> enough = {};
+};
+// `answer` runs once, on a worker thread.
+void follow_run(const Services& services, std::shared_ptr<const Call> call, Following following,
+                std::function<void()> answer);
 
 }  // namespace kubiya::tools

@@ -20,6 +20,8 @@ params: a map of names to defaults, or to {default, required, description}
 env: a map or a list of NAME: value
 steps: a list of {name, command | script, shell, dir, env, depends, output, continueOn,
   retryPolicy {limit, intervalSec}, preconditions, timeoutSec}
+or {name, type: approval, depends, approval {message, scopes, groups, quorum, expiresSec,
+  notRequester}}: waits until people have agreed
 handlerOn: {success, failure, cancel, exit}, each a step
 timeoutSec, maxActiveSteps: bounds for the whole run
 
@@ -53,7 +55,7 @@ struct Pattern {
   std::string_view text;
 };
 
-constexpr std::array<Pattern, 6> kPatterns{{
+constexpr std::array<Pattern, 7> kPatterns{{
     {"parallel",
      "Steps that do not need each other run side by side in a graph; a last one waits for all.\n\n"
      "type: graph\nmaxActiveSteps: 4\nsteps:\n  - {name: lint, command: make lint}\n"
@@ -75,6 +77,12 @@ constexpr std::array<Pattern, 6> kPatterns{{
      "A run acts with the caller's own Kubiya API key, in $KUBIYA_API_KEY. Never write a key into "
      "a "
      "definition, and never print it: what steps print is kept.\n"},
+    {"approval",
+     "A step of type approval stops the run until people have agreed: those who hold all `scopes`, "
+     "or are in one of `groups`. Nothing behind it starts before that.\n\nsteps:\n"
+     "  - {name: build, script: make build}\n  - name: agree\n    type: approval\n"
+     "    approval:\n      message: \"Deploy to ${env}?\"\n      groups: [release-managers]\n"
+     "      quorum: 1\n      notRequester: true\n  - {name: deploy, script: ./deploy}\n"},
     {"data_passing",
      "`output` names what a step printed; JSON is read by field.\n\nsteps:\n  - name: build\n"
      "    script: printf '{\"tag\":\"%s\"}' \"$DAG_RUN_ID\"\n    output: BUILD\n"

@@ -122,13 +122,14 @@ Result<std::vector<Tool::HeaderParam>> header_params(std::string_view tool,
 ToolResult ToolResult::asking(std::vector<InputRequest> asks, std::string state) {
   ToolResult result;
   result.unfinished =
-      std::make_shared<const Unfinished>(Unfinished{std::move(asks), std::move(state), {}});
+      std::make_shared<const Unfinished>(Unfinished{std::move(asks), std::move(state), false, {}});
   return result;
 }
 
 ToolResult ToolResult::goes_on_as(std::string task) {
   ToolResult result;
-  result.unfinished = std::make_shared<const Unfinished>(Unfinished{{}, {}, std::move(task)});
+  result.unfinished =
+      std::make_shared<const Unfinished>(Unfinished{{}, {}, false, std::move(task)});
   return result;
 }
 

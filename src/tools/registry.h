@@ -45,6 +45,9 @@ struct Unfinished {
   // it gave it.
   std::vector<InputRequest> asks;
   std::string state;
+  // The call goes on without them: one that the client cannot or does not answer counts as
+  // cancelled.
+  bool optional = false;
   // Or: the work goes on as this task of the catalogue's. Needs ClientAbilities::tasks.
   std::string task;
 };

@@ -3,12 +3,8 @@
 
 #include <fmt/format.h>
 
-#include "base/canonical_json.h"
 #include "base/encoding.h"
-#include "crypto/digest.h"
-#include "tools/asking.h"
 #include "tools/families.h"
-#include "tools/follow.h"
 #include "tools/spec.h"
 #include "tools/view.h"
 #include "workflow/plan.h"
@@ -113,93 +109,6 @@ bool ended_badly(const store::RunRow& run) {
          *status != workflow::RunStatus::partial_success;
 }
 
-// From the argument or the Idempotency-Key header; both may be there when they agree.
-Result<std::optional<std::string>> idempotency_key(const Call& call) {
-  std::optional<std::string> key = call.idempotency_key;
-  if (key && key->size() > 128) {
-    return fail(Code::invalid, "The Idempotency-Key header is longer than 128 characters");
-  }
-  if (const auto argument = find_string(call.arguments, "idempotency_key")) {
-    if (key && *key != *argument) {
-      return fail(Code::invalid,
-                  "idempotency_key differs from the Idempotency-Key header: send one of them");
-    }
-    key = std::string(*argument);
-  }
-  return key;
-}
-
-// Fills in what runs, with which values. A result is the answer to a call that cannot run as it is.
-Result<std::optional<ToolResult>> prepare(const Call& call, const Services& services,
-                                          engine::StartRun& start) {
-  const auto name = *find_string(call.arguments, "name");
-  auto row = services.workflows.get(call.permit.principal()->facts().tenant, name);
-  if (!row && row.error().code == Code::not_found) {
-    return fail(Code::not_found,
-                fmt::format("There is no workflow named {}; list_workflows shows what there is",
-                            printable(name)));
-  }
-  TRY_VOID(row);
-  auto parsed = workflow::parse(row->text, services.workflow_limits, row->name);
-  if (!parsed.definition) {
-    return fail(Code::invalid, fmt::format("Workflow {} can no longer be run: {}", name,
-                                           workflow::describe(parsed.problems)));
-  }
-  const json::object* given = find_object(call.arguments, "params");
-  json::object params = given != nullptr ? *given : json::object{};
-  if (auto instead = TRY(complete_params(call, *parsed.definition, row->digest, params)))
-    return instead;
-  start.params = TRY(workflow::bind_params(*parsed.definition, params));
-  start.workflow = std::move(*row);
-  start.definition = std::move(*parsed.definition);
-  return std::nullopt;
-}
-
-// Of what the caller wrote, so that a repeated call is the same whatever became of the workflow.
-std::string call_digest(const Call& call) {
-  const json::object* params = find_object(call.arguments, "params");
-  const json::object written{{"name", *find_string(call.arguments, "name")},
-                             {"params", params != nullptr ? *params : json::object{}}};
-  return hex(crypto::view(crypto::sha256(canonical_json(written))));
-}
-
-Result<std::optional<engine::Started>> started_before(const Call& call, const Services& services,
-                                                      const engine::StartRun& start) {
-  if (!start.idempotency_key) return std::nullopt;
-  const auto& principal = call.permit.principal();
-  const auto run =
-      TRY(services.runs.started_before(principal->facts().tenant, principal->owner(),
-                                       *start.idempotency_key, start.idempotency_digest));
-  if (!run) return std::nullopt;
-  return engine::Started{*run, true};
-}
-
-std::chrono::seconds patience(const Call& call, const Services& services) {
-  const auto wait = find_int(call.arguments, "wait");
-  return wait ? std::min(std::chrono::seconds(*wait), services.wait_max) : services.wait_default;
-}
-
-// A client that knows tasks gets one, unless the call itself says how long it waits.
-bool goes_on_as_task(const Call& call) {
-  return call.client.tasks && find(call.arguments, "wait") == nullptr;
-}
-
-ToolResult as_task(const engine::Started& started) {
-  ToolResult result = ToolResult::goes_on_as(started.run_id);
-  result.run_id = started.run_id;
-  result.reason = "task";
-  return result;
-}
-
-// The arguments with the params that the run will have: a default of the workflow is a value
-// like any other.
-json::object with_params(json::object arguments, const workflow::Pairs& bound) {
-  json::object params;
-  for (const auto& [name, value] : bound) params[name] = value;
-  arguments["params"] = std::move(params);
-  return arguments;
-}
-
 void cancel(const Services& services, const std::shared_ptr<const Call>& call,
             const audit::DurableTicket& ticket, const Done& done) {
   const auto run = visible_run(*call, services);
@@ -296,34 +205,6 @@ Result<> add_read(Registry& registry, const Services& services, ToolSpec tool,
       }));
 }
 
-Result<> add_execute(Registry& registry, const Services& services) {
-  const std::string input = object_schema(
-      fmt::format(
-          R"("name":{{"type":"string","pattern":"^[A-Za-z0-9_.-]{{1,40}}$","description":"The workflow to run"}},)"
-          R"("params":{{"type":"object","description":"Values for the workflow's params; get_workflow shows which"}},)"
-          R"("api_key":{{"type":"string","maxLength":512,"description":"Your Kubiya API key, in API-key mode only. With a sign-in server your key comes from your token and this argument is refused"}},)"
-          R"("wait":{{"type":"integer","minimum":0,"maximum":{},"description":"Seconds to wait for the end ({}); 0 answers at once with the execution's id"}},)"
-          R"("idempotency_key":{{"type":"string","minLength":1,"maxLength":128,"description":"Calls with the same key and arguments run once"}})",
-          services.wait_max.count(), services.wait_default.count()),
-      R"("name")");
-  ToolSpec tool = tool_spec(
-      "execution_id", "execute_workflow", {"execute"}, Effect::mutates, "Execute a workflow",
-      "Runs a workflow as you: with your Kubiya API key, under your name in the "
-      "audit trail. Waits for "
-      "the end up to `wait` seconds and reports progress when asked; the run goes "
-      "on if you disconnect.",
-      input, execution_schema());
-  tool.operation.needs_api_key = true;
-  tool.target_argument = "name";
-  tool.decides_again = true;
-  tool.annotations = {.destructive = true, .idempotent = false, .open_world = true};
-  return registry.add(
-      std::move(tool),
-      Tool::MutateHandler(
-          [services](std::shared_ptr<const Call> call, const audit::DurableTicket& ticket,
-                     Done done) { execute_workflow(services, call, ticket, done); }));
-}
-
 Result<> add_cancel(Registry& registry, const Services& services) {
   ToolSpec tool = tool_spec(
       "execution_id", "cancel_execution", {"execute"}, Effect::mutates, "Cancel an execution",
@@ -341,33 +222,6 @@ Result<> add_cancel(Registry& registry, const Services& services) {
 }
 
 }  // namespace
-
-void execute_workflow(const Services& services, const std::shared_ptr<const Call>& call,
-                      const audit::DurableTicket& ticket, const Done& done) {
-  auto key = idempotency_key(*call);
-  if (!key) return done(fail(key.error()));
-  engine::StartRun start;
-  start.trace = call->trace;
-  start.idempotency_key = std::move(*key);
-  if (start.idempotency_key) start.idempotency_digest = call_digest(*call);
-  const auto follow = [services, call, done](Result<engine::Started> started) {
-    if (!started) return done(fail(started.error()));
-    if (goes_on_as_task(*call)) return done(as_task(*started));
-    follow_run(services, call, started->run_id, patience(*call, services),
-               [services, done, started = *started] { done(execution_answer(services, started)); });
-  };
-  auto earlier = started_before(*call, services, start);
-  if (!earlier) return done(fail(earlier.error()));
-  if (*earlier) return follow(**earlier);
-  auto instead = prepare(*call, services, start);
-  if (!instead) return done(fail(instead.error()));
-  if (*instead) return done(std::move(**instead));
-  if (auto refused = refused_now(services.policy, *call, start.workflow.name,
-                                 with_params(call->arguments, start.params))) {
-    return done(std::move(*refused));
-  }
-  services.backend.start(call->permit, ticket, std::move(start), follow);
-}
 
 std::string execution_schema() { return run_schema(R"(,"existing":{"type":"boolean"})"); }
 
@@ -392,7 +246,7 @@ Result<ToolResult> execution_answer(const Services& services, const engine::Star
 }
 
 Result<> add_run_tools(Registry& registry, const Services& services) {
-  TRY_VOID(add_execute(registry, services));
+  TRY_VOID(add_execute_tool(registry, services));
   TRY_VOID(add_read(
       registry, services,
       tool_spec("execution_id", "get_execution", {"read"}, Effect::reads, "Get an execution",

@@ -34,26 +34,27 @@ class MemoryTasks final : public tools::Tasks {
     return kept->state;
   }
 
-  Result<> update(const policy::Permit& permit, const audit::DurableTicket&, const std::string& id,
-                  const json::object& answers) override {
+  void update(const policy::Permit& permit, const audit::DurableTicket&, const std::string& id,
+              const json::object& answers, std::function<void(Result<>)> done) override {
     std::function<void(const json::object&)> resume;
     json::object all;
     {
       const std::lock_guard lock(mutex_);
       Kept* kept = find(permit.principal(), id);
-      if (kept == nullptr) return unknown();
+      if (kept == nullptr) return done(unknown());
       std::erase_if(kept->state.asks, [&](const auto& ask) {
         const json::value* answer = kubiya::find(answers, ask.key);
         if (answer != nullptr) kept->answers[ask.key] = *answer;
         return answer != nullptr;
       });
-      if (kept->state.status != TaskStatus::input_required || !kept->state.asks.empty()) return {};
+      if (kept->state.status != TaskStatus::input_required || !kept->state.asks.empty())
+        return done({});
       kept->state.status = TaskStatus::working;
       resume = std::move(kept->resume);
       all = kept->answers;
     }
     if (resume) resume(all);
-    return {};
+    done({});
   }
 
   Result<> cancel(const policy::Permit& permit, const audit::DurableTicket&,
