@@ -52,10 +52,11 @@ def store_keys(data, count):
 def many_keys(world, args):
     count = 1000 if args.smoke else 100000
     loads, servers = [], []
+    wide = world.file("wide.yaml", "identity:\n  cache_entries: 40000\n")
     for number in (10, count):
         data = world.dir / f"keys-{number}"
         made = store_keys(data, number)
-        server, port = world.key_server(data)
+        server, port = world.key_server(data, "--config", wide)
         used = world.file(f"keys-{number}.txt", "\n".join(made[:10000]) + "\n")
         loads.append(Load(f"{number} keys", f"http://127.0.0.1:{port}/mcp", lua(world.dir / f"keys-{number}.lua", used), server.pid))
         servers.append(server)

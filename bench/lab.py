@@ -136,10 +136,10 @@ class World:
         wait_for(f"{scheme}://127.0.0.1:{port}/readyz", context=context, explain=log.read_text)
         return child
 
-    def key_server(self, data):
+    def key_server(self, data, *flags):
         """A server of callers with API keys, on a directory that holds some."""
         port = free_port()
-        return self.serve(port, data, []), port
+        return self.serve(port, data, flags), port
 
     def nginx(self, port, bytes_, tls=False):
         conf = self.dir / f"nginx-{port}.conf"

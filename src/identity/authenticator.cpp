@@ -195,9 +195,18 @@ class AuthenticatorImpl final : public Authenticator {
   // The hot path: no lock, no allocation.
   Good* recall(const CacheKey& key, Loop& loop, Mono now) {
     Good* good = loop.good.find(key, now);
-    if (good == nullptr || is_current(*good)) return good;
+    if (good == nullptr) return nullptr;
+    // Of ten thousand callers each comes rarely, and everything behind this reads the principal.
+    prefetch(*good->principal);
+    if (is_current(*good)) return good;
     loop.good.erase(key);
     return nullptr;
+  }
+
+  static void prefetch(const Principal& principal) {
+    constexpr std::size_t kLine = 64;
+    const char* const begin = reinterpret_cast<const char*>(&principal);
+    for (std::size_t at = 0; at < sizeof principal; at += kLine) __builtin_prefetch(begin + at);
   }
 
   static std::optional<Verdict> recall_refusal(const CacheKey& key, Loop& loop, Mono now) {

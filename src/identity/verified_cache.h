@@ -45,7 +45,10 @@ class DigestCache {
     if (sets_.empty()) return nullptr;
     const auto& set = sets_[index(key)];
     if (!set) return nullptr;
-    for (Slot& slot : *set) {
+    const std::uint32_t tag = tag_of(key);
+    for (std::size_t way = 0; way < kWays; ++way) {
+      if (set->tags[way] != tag) continue;
+      Slot& slot = set->slots[way];
       if (!slot.used || slot.key != key) continue;
       if (now >= slot.value.deadline) {
         clear(slot);
@@ -61,8 +64,8 @@ class DigestCache {
     if (sets_.empty()) return;
     auto& set = sets_[index(key)];
     if (!set) set = std::make_unique<Set>();
-    Slot* best = &(*set)[0];
-    for (Slot& slot : *set) {
+    Slot* best = set->slots.data();
+    for (Slot& slot : set->slots) {
       if (slot.used && slot.key == key) {
         best = &slot;
         break;
@@ -73,11 +76,12 @@ class DigestCache {
     if (alive && !came_before(key)) return;
     if (!best->used) ++size_;
     *best = Slot{key, ++uses_, std::move(value)};
+    set->tags[static_cast<std::size_t>(best - set->slots.data())] = tag_of(key);
   }
 
   void erase(const CacheKey& key) {
     if (sets_.empty() || !sets_[index(key)]) return;
-    for (Slot& slot : *sets_[index(key)]) {
+    for (Slot& slot : sets_[index(key)]->slots) {
       if (slot.used && slot.key == key) clear(slot);
     }
   }
@@ -88,7 +92,7 @@ class DigestCache {
       cursor_ = (cursor_ + 1) % sets_.size();
       if (!sets_[cursor_]) continue;
       bool any = false;
-      for (Slot& slot : *sets_[cursor_]) {
+      for (Slot& slot : sets_[cursor_]->slots) {
         if (slot.used && now >= slot.value.deadline) clear(slot);
         any = any || slot.used;
       }
@@ -105,12 +109,21 @@ class DigestCache {
     std::uint64_t used = 0;  // when last used, in uses; 0: empty
     Value value{};
   };
-  using Set = std::array<Slot, kWays>;
+  // Which slots to look at is seen in one line of memory; the slots are many.
+  struct Set {
+    std::array<std::uint32_t, kWays> tags{};  // of what a slot holds or held
+    std::array<Slot, kWays> slots;
+  };
 
   std::size_t index(const CacheKey& key) const {
     std::uint64_t bits = 0;
     std::memcpy(&bits, key.digest.data(), sizeof bits);
     return bits % sets_.size();
+  }
+  static std::uint32_t tag_of(const CacheKey& key) {
+    std::uint32_t tag = 0;  // other bytes than index() and came_before() take
+    std::memcpy(&tag, key.digest.data() + 2 * sizeof(std::uint64_t), sizeof tag);
+    return tag;
   }
   // True when the last of those that share its place was the same one.
   bool came_before(const CacheKey& key) {
