@@ -83,6 +83,7 @@ class Built final : public Application {
   // and the timers; the loops call the journal, the journal the workers, these the journal again.
   ~Built() override {
     stop();
+    key_watch_.reset();  // it ends runs of people
     if (backend_) backend_->close();
     server_.reset();
     // No loop writes any more, so what each has gathered is taken from here.
@@ -157,8 +158,9 @@ class Built final : public Application {
     journal_ = TRY(audit::Journal::open(options, clock_));
     key_watch_.emplace(*database_, *journal_, *key_book_);
     TRY_VOID(key_watch_->settle());
-    person_watch_.emplace(*database_, *journal_, person_book_,
-                          [this] { return open_vault_keys(config_, false); });
+    person_watch_.emplace(
+        *database_, *journal_, person_book_, [this] { return open_vault_keys(config_, false); },
+        [this](const store::CutoffRow& row) { end_runs_of(row); });
     TRY_VOID(person_watch_->look());
     if (!config_.workflows_dir.empty()) {
       const std::size_t imported = TRY(import_workflows(
@@ -357,6 +359,11 @@ class Built final : public Application {
 
   log::Background logging_;  // first, so that it ends last
   Config config_;
+  // At the start there is no engine yet, and nothing runs.
+  void end_runs_of(const store::CutoffRow& row) {
+    if (backend_) backend_->cancel_all_of(row.issuer, row.subject, "the person was cut off");
+  }
+
   const SystemClock clock_;
   DataLock lock_;
   std::string installation_id_;

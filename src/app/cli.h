@@ -100,6 +100,16 @@ struct Explain {
 // kFailed where the token or what it may do is refused.
 int explain(const Explain& command);
 
+struct CutOff {
+  Installation where;
+  std::string subject;
+  std::string issuer;  // of the subject; empty: the only configured one, or this server
+  std::string reason;
+  bool lift = false;
+  bool list = false;
+};
+int cut_off(const CutOff& command);
+
 struct Doctor {
   Installation where;
   std::string url;  // of a provider that is not configured yet; empty: the configured ones

@@ -73,7 +73,8 @@ Result<> read_known(const Config& config, Known& known) {
   store::Meta meta(**database);
   known.keys = std::make_unique<identity::KeyBook>(TRY(open_key_pepper(config.data_dir, meta)));
   known.keys->replace(TRY(store::Keys(**database).all()));
-  known.people.replace(TRY(store::Vault(**database).all()), TRY(open_vault_keys(config, false)));
+  known.people.replace(TRY(store::Vault(**database).all()), TRY(open_vault_keys(config, false)),
+                       TRY(store::Cutoffs(**database).all()));
   return {};
 }
 

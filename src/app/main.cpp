@@ -222,6 +222,26 @@ void add_doctor(CLI::App& app, Chosen& chosen) {
   command->callback([&chosen] { chosen = [] { return cli::doctor(doctor); }; });
 }
 
+void add_cut_off(CLI::App& app, Chosen& chosen) {
+  static cli::CutOff cut;
+  CLI::App* command = app.add_subcommand(
+      "cut-off", "End all that a person holds here: tokens, API keys, runs, streams");
+  add_installation(*command, cut.where);
+  command->add_option("subject", cut.subject,
+                      "The person: `sub` of their tokens, or the owner of API keys");
+  command->add_option("--issuer", cut.issuer, "Whose subject, of a server with several issuers");
+  command->add_option("--reason", cut.reason, "For the audit record and --list");
+  command->add_flag("--lift", cut.lift, "Let them in again, with tokens issued from now on");
+  command->add_flag("--list", cut.list, "Who is cut off, or was");
+  command->footer(
+      "One durable write; a running server acts on it within a second. The provider is not told:\n"
+      "end the person's account there as well.\n"
+      "Examples:\n"
+      "  kubiya-mcp cut-off user123 --reason 'laptop stolen'\n"
+      "  kubiya-mcp cut-off user123 --lift");
+  command->callback([&chosen] { chosen = [] { return cli::cut_off(cut); }; });
+}
+
 void add_journal(CLI::App& command, cli::AuditPlace& place) {
   add_installation(command, place.where);
   command.add_option("--journal", place.directory, "Directory of the journal (data_dir/audit)")
@@ -342,6 +362,7 @@ int run_command_line(int argc, char** argv) {
   add_audit(app, chosen);
   add_explain(app, chosen);
   add_doctor(app, chosen);
+  add_cut_off(app, chosen);
   add_workflow(app, chosen);
   add_run(app, chosen);
   try {

@@ -48,13 +48,15 @@ Result<> pay_owed_records(store::Database& database, audit::Journal& journal,
 }
 
 PersonWatch::PersonWatch(store::Database& database, audit::Journal& journal,
-                         identity::PersonBook& book, OpenKeys open_keys)
+                         identity::PersonBook& book, OpenKeys open_keys, OnCut on_cut)
     : database_(database),
       vault_(database),
+      cutoffs_(database),
       owed_(database),
       journal_(journal),
       book_(book),
-      open_keys_(std::move(open_keys)) {}
+      open_keys_(std::move(open_keys)),
+      on_cut_(std::move(on_cut)) {}
 
 Result<> PersonWatch::look() {
   std::vector<std::int64_t> paid;
@@ -66,7 +68,7 @@ Result<> PersonWatch::look() {
   // Asked before the rows are read: what is committed in between is noticed by the next look.
   const std::int64_t version = database_.data_version();
   if (version == seen_version_ && !missing_keys_) return {};
-  TRY_VOID(read_vault());
+  TRY_VOID(read_people());
   TRY_VOID(pay());
   seen_version_ = version;
   return {};
@@ -86,19 +88,27 @@ Result<> PersonWatch::pay() {
   return {};
 }
 
-Result<> PersonWatch::read_vault() {
+Result<> PersonWatch::read_people() {
   const std::int64_t generation = TRY(vault_.generation());
   if (generation == seen_generation_ && !missing_keys_) return {};
   std::vector<store::VaultRow> rows = TRY(vault_.all());
   const bool missed = missing_keys_;
   TRY_VOID(open_keys_for(rows));
   if (generation == seen_generation_ && missed && missing_keys_) return {};
-  book_.replace(std::move(rows), keys_);
+  const std::vector<store::CutoffRow> cutoffs = TRY(cutoffs_.all());
+  book_.replace(std::move(rows), keys_, cutoffs);
   seen_generation_ = generation;
+  tell_of(cutoffs);
   return {};
 }
 
-// A rotation changes the key under a running server: it shows as a record that no key here opens.
+// All that are in force, each time: who was told of before has nothing under way any more.
+void PersonWatch::tell_of(const std::vector<store::CutoffRow>& cutoffs) {
+  for (const store::CutoffRow& row : cutoffs) {
+    if (row.lifted_ms == 0) on_cut_(row);
+  }
+}
+
 Result<> PersonWatch::open_keys_for(const std::vector<store::VaultRow>& rows) {
   const auto unknown = [this](const store::VaultRow& row) {
     return !keys_ || !keys_->knows(row.key_id);

@@ -16,6 +16,7 @@
 #include "audit/journal.h"
 #include "base/result.h"
 #include "identity/person_book.h"
+#include "store/cutoffs.h"
 #include "store/owed.h"
 #include "store/vault.h"
 
@@ -31,8 +32,11 @@ class PersonWatch {
  public:
   // `open_keys` reads the vault's keys from where they are; it runs inside look().
   using OpenKeys = std::function<Result<std::shared_ptr<const identity::VaultKeys>>()>;
+  // Ends what is under way for a person who is cut off; runs inside look(), once the book says so,
+  // and again with later changes.
+  using OnCut = std::function<void(const store::CutoffRow&)>;
   PersonWatch(store::Database& database, audit::Journal& journal, identity::PersonBook& book,
-              OpenKeys open_keys);
+              OpenKeys open_keys, OnCut on_cut);
 
   // One look: hands the journal each record it is owed, once, and fills the book. Blocks on the
   // database and the vault's key file only. After an error the next look tries again.
@@ -45,15 +49,18 @@ class PersonWatch {
     std::vector<std::int64_t> paid;
   };
   Result<> pay();
-  Result<> read_vault();
+  Result<> read_people();
+  void tell_of(const std::vector<store::CutoffRow>& cutoffs);
   Result<> open_keys_for(const std::vector<store::VaultRow>& rows);
 
   store::Database& database_;
   store::Vault vault_;
+  store::Cutoffs cutoffs_;
   store::Owed owed_;
   audit::Journal& journal_;
   identity::PersonBook& book_;
   OpenKeys open_keys_;
+  OnCut on_cut_;
   std::shared_ptr<Answers> answers_ = std::make_shared<Answers>();
   std::shared_ptr<const identity::VaultKeys> keys_;
   bool missing_keys_ = false;                    // a record was sealed with a key that is not here

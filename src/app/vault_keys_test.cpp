@@ -163,8 +163,9 @@ class PersonWatchTest : public VaultKeysTest {
     auto journal = audit::JournalImpl::open(options, clock_, files_);
     ASSERT_TRUE(journal) << journal.error().message;
     journal_ = std::move(*journal);
-    watch_.emplace(*database_, *journal_, book_,
-                   [this] { return open_vault_keys(config_, false); });
+    watch_.emplace(
+        *database_, *journal_, book_, [this] { return open_vault_keys(config_, false); },
+        [this](const store::CutoffRow& row) { told_of_.push_back(row.subject); });
   }
   std::string kept_for(const std::string& subject) {
     const auto key = book_.key_of({"default", "https://idp.example", subject});
@@ -189,6 +190,7 @@ class PersonWatchTest : public VaultKeysTest {
   std::unique_ptr<audit::Journal> journal_;
   identity::PersonBook book_;
   std::optional<PersonWatch> watch_;
+  std::vector<std::string> told_of_;
 };
 
 TEST_F(PersonWatchTest, TheBookFollowsTheVault) {
@@ -226,6 +228,31 @@ TEST_F(PersonWatchTest, WithoutTheKeyTheOwnersAreRefusedUntilItIsBack) {
   EXPECT_EQ(kept_for("ada"), "kb-1");
 }
 
+TEST_F(PersonWatchTest, WhoIsCutOffIsInTheBookAndToldOf) {
+  constexpr const char* kIssuer = "https://idp.example";
+  store::Cutoffs cutoffs(*database_);
+  const auto owed = [](const std::vector<std::string>&) {
+    return store::OwedRecord{0, "person_cut_off", "{}"};
+  };
+  ASSERT_TRUE(watch_->look());
+  EXPECT_TRUE(told_of_.empty());
+  ASSERT_TRUE(cutoffs.cut({kIssuer, "ada", 1'000, 0, "left"}, {kIssuer}, owed));
+  ASSERT_TRUE(watch_->look());
+  EXPECT_EQ(told_of_, std::vector<std::string>{"ada"});
+  const auto cut = book_.cutoff({"any tenant", kIssuer, "ada"});
+  ASSERT_TRUE(cut);
+  EXPECT_TRUE(cut->in_force);
+  EXPECT_FALSE(book_.cutoff({"default", kIssuer, "bob"}));
+  EXPECT_FALSE(book_.cutoff({"default", "https://other.example", "ada"}));
+  const std::size_t before = book_.stamp({"default", kIssuer, "ada"});
+  ASSERT_TRUE(cutoffs.lift(kIssuer, "ada", 2'000, {0, "person_let_in", "{}"}));
+  EXPECT_EQ(cutoffs.lift(kIssuer, "ada", 2'000, {0, "", "{}"}).error().code, Code::not_found);
+  ASSERT_TRUE(watch_->look());
+  EXPECT_EQ(told_of_.size(), 1U);
+  EXPECT_EQ(book_.cutoff({"default", kIssuer, "ada"})->lifted, from_unix_ms(2'000));
+  EXPECT_NE(book_.stamp({"default", kIssuer, "ada"}), before);
+}
+
 TEST_F(PersonWatchTest, EachChangeIsOnRecordOnce) {
   ASSERT_TRUE(keep("ada", "kb-1"));
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(watch_->look());
@@ -233,8 +260,9 @@ TEST_F(PersonWatchTest, EachChangeIsOnRecordOnce) {
   ASSERT_TRUE(watch_->look()) << "and what was paid is forgotten";
   ASSERT_TRUE(database_->write_wait([](store::Connection&) -> Result<> { return {}; }));
   EXPECT_TRUE(store::Owed(*database_).all()->empty());
-  PersonWatch next(*database_, *journal_, book_,
-                   [this] { return open_vault_keys(config_, false); });
+  PersonWatch next(
+      *database_, *journal_, book_, [this] { return open_vault_keys(config_, false); },
+      [](const store::CutoffRow&) {});
   ASSERT_TRUE(next.look());
   EXPECT_EQ(events().size(), 1u);
 }

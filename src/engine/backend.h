@@ -74,6 +74,9 @@ class Backend {
   // Asks a run to stop. Code::not_found when it is not active here (already final).
   virtual Result<> cancel(const policy::Permit& permit, const audit::DurableTicket& ticket,
                           const std::string& run_id, const std::string& reason) = 0;
+  // Asks every run of a person to stop, in whichever tenant: for who was cut off, of which the
+  // journal has its own record.
+  virtual void cancel_all_of(std::string issuer, std::string subject, std::string reason) = 0;
   // Decides an approval, once, as the permit's principal. `done` runs on the engine's thread once
   // the vote is durable, with the approval's status after it (workflow::ApprovalStatus).
   // Code::not_found for who is not named in the approval, Code::forbidden for a requester where

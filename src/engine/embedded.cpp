@@ -107,6 +107,17 @@ class EmbeddedEngine final : public Embedded, public RunHost {
     return {};
   }
 
+  void cancel_all_of(std::string issuer, std::string subject, std::string reason) override {
+    loop->post([this, issuer = std::move(issuer), subject = std::move(subject),
+                reason = std::move(reason)] {
+      std::vector<RunPtr> found;
+      for (const auto& [id, run] : runs_) {
+        if (run->row().issuer == issuer && run->row().subject == subject) found.push_back(run);
+      }
+      for (const RunPtr& run : found) stop_run(run, reason);
+    });
+  }
+
   void decide(const policy::Permit& permit, const audit::DurableTicket& ticket, Vote vote,
               Decided done) override {
     const PrincipalPtr& by = permit.principal();

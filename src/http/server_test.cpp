@@ -237,7 +237,10 @@ TEST(Server, SeesTheClientGoWhileTheHandlerWorks) {
   {
     Wire wire(server->port());
     wire.send(kGet);
-    ASSERT_TRUE(eventually([&] { return handler.handled == 1; }));
+    ASSERT_TRUE(eventually([&] {
+      const std::lock_guard lock(mutex);
+      return kept != nullptr;
+    }));
     EXPECT_TRUE(kept->open());
   }
   EXPECT_TRUE(eventually([&] { return !kept->open(); }));

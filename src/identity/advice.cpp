@@ -156,6 +156,12 @@ Advice advice(Reason reason) {
           "The token is bound in a way that this server cannot check.",
           "Bind it by DPoP (`cnf.jkt`) or a client certificate (`cnf.x5t#S256`), or not at all; "
           "identity.dpop.algorithms must not be empty for DPoP."};
+    case Reason::person_cut_off:
+      return {
+          "The person was cut off on this server, or the credential is older than the end of "
+          "that.",
+          "`kubiya-mcp cut-off --list` shows since when and why; `kubiya-mcp cut-off SUBJECT "
+          "--lift` lets them in again, with a token that was issued afterwards."};
     case Reason::token_not_bound:
       return {"The token is bound to no key, and came as if it were or where it must be.",
               "Have the client ask the provider for a DPoP-bound token, or send it with the scheme "

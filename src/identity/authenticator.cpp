@@ -137,11 +137,14 @@ class AuthenticatorImpl final : public Authenticator {
   }
 
   std::string proof_nonce() const override { return possession_.nonce(); }
-  std::uint64_t key_epoch() const override { return keys_.epoch(); }
+  // Both only grow.
+  std::uint64_t credential_epoch() const override { return keys_.epoch() + people_.epoch(); }
 
   bool still_good(const Principal& principal) const override {
     const Wall now = clock_.wall();
     if (principal->expires_at <= now) return false;
+    const auto cut = people_.cutoff({principal->tenant, principal->issuer, principal->subject});
+    if (cut && cut->in_force) return false;
     const auto& key = principal->api_key;
     return !key || !looks_like_our_key(key->reveal()) || keys_.check(key->reveal(), now);
   }

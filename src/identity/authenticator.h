@@ -92,8 +92,9 @@ class Authenticator {
   // What a DPoP proof must hold, for the header DPoP-Nonce (RFC 9449 §9); empty: nothing. Any
   // thread.
   virtual std::string proof_nonce() const = 0;
-  // Another one than before when an API key was made, changed or revoked. Any thread.
-  virtual std::uint64_t key_epoch() const = 0;
+  // Another one than before when an API key was made, changed or revoked, or what is known of
+  // people is another: time to ask still_good() again. Any thread.
+  virtual std::uint64_t credential_epoch() const = 0;
   // About once a second, any one thread.
   virtual void tick() = 0;
   virtual const std::vector<std::unique_ptr<Issuer>>& issuers() const = 0;

@@ -94,9 +94,13 @@ Checked<void> check_audience(const json::object& claims, const TokenRules& rules
   return {};
 }
 
-// The moment of expiry; Wall::max() for an introspection answer that names none.
-Checked<Wall> check_times(const json::object& claims, const TokenRules& rules, Origin origin,
-                          Wall now_wall) {
+struct Times {
+  Wall expires_at = Wall::max();  // of an introspection answer that names none
+  std::optional<Wall> issued_at;
+};
+
+Checked<Times> check_times(const json::object& claims, const TokenRules& rules, Origin origin,
+                           Wall now_wall) {
   const double now = seconds(now_wall);
   const double leeway = Seconds(rules.leeway).count();
   const auto expires = TRY(read_time(claims, "exp"));
@@ -106,11 +110,14 @@ Checked<Wall> check_times(const json::object& claims, const TokenRules& rules, O
   if (expires && *expires + leeway <= now) return fail(Reason::token_expired);
   if (not_before && *not_before > now + leeway) return fail(Reason::token_not_yet_valid);
   if (issued && *issued > now + leeway) return fail(Reason::issued_in_future);
-  if (!expires) return Wall::max();
+  Times out;
+  if (issued) out.issued_at = wall(*issued);
+  if (!expires) return out;
   if (*expires - issued.value_or(now) > Seconds(rules.lifetime_max).count()) {
     return fail(Reason::lifetime_too_long);
   }
-  return wall(*expires);
+  out.expires_at = wall(*expires);
+  return out;
 }
 
 Checked<std::string> read_subject(const json::object& claims, const TokenRules& rules) {
@@ -186,7 +193,9 @@ Checked<TokenFacts> read_facts(const json::object& claims, const TokenRules& rul
   begin(trail, Check::required_claims);
   TRY_VOID(check_required(claims, rules));
   begin(trail, Check::times);
-  facts.expires_at = TRY(check_times(claims, rules, origin, now));
+  const Times times = TRY(check_times(claims, rules, origin, now));
+  facts.expires_at = times.expires_at;
+  facts.issued_at = times.issued_at;
   say(trail, [&] { return lifetime(facts.expires_at, now); });
   begin(trail, Check::subject);
   facts.subject = TRY(read_subject(claims, rules));

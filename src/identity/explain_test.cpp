@@ -57,7 +57,7 @@ TEST(Explain, AGoodTokenPassesEveryCheckInOrder) {
   ASSERT_TRUE(verdict) << to_string(verdict.error().reason);
   EXPECT_EQ(text_of(trail),
             "+credential +token +issuer +type +audience +required_claims +times +subject +proof "
-            "+tenant +scopes +key_claim +signing_key +signature +api_key");
+            "+tenant +scopes +key_claim +signing_key +signature +person +api_key");
   EXPECT_THAT(detail_of(trail, Check::token), HasSubstr("RS256, key 'rsa'"));
   EXPECT_THAT(detail_of(trail, Check::issuer), HasSubstr(kIssuer));
   EXPECT_THAT(detail_of(trail, Check::scopes), HasSubstr("scope; grants execute read"));
@@ -127,7 +127,7 @@ TEST(Explain, BehindAFailureTheRestIsNotReached) {
   const auto [verdict, trail] = desk.why(claims_token({{"aud", "https://other"}}));
   EXPECT_EQ(text_of(trail),
             "+credential +token +issuer +type !audience -required_claims -times -subject -proof "
-            "-tenant -scopes -key_claim -signing_key -signature -vault -api_key");
+            "-tenant -scopes -key_claim -signing_key -signature -person -vault -api_key");
   const std::string detail = detail_of(trail, Check::audience);
   EXPECT_THAT(detail, HasSubstr("accepted: https://mcp.example/mcp"));
   EXPECT_THAT(detail, HasSubstr(R"(it is for "https://other")"));
@@ -186,7 +186,7 @@ TEST(Explain, AnOpaqueTokenIsAskedAbout) {
   ASSERT_TRUE(good.verdict) << outcome(good.verdict);
   EXPECT_EQ(text_of(good.trail),
             "+credential +introspection +issuer +audience +required_claims +times +subject +proof "
-            "+tenant +scopes +key_claim +vault");
+            "+tenant +scopes +key_claim +person +vault");
   desk.world.client.answer(options.introspection.url, R"({"active":false})");
   const auto bad = desk.why("opaque-token-text");
   EXPECT_EQ(outcome(bad.verdict), "token_inactive");

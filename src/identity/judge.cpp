@@ -235,6 +235,10 @@ Answer Judge::admit(TokenFacts token, const TokenRules& rules, const Judgement& 
   good.people_epoch = people_.epoch();
   const Person person{token.tenant, token.issuer, token.subject};
   good.people_stamp = people_.stamp(person);
+  begin(trail, Check::person);
+  if (is_cut_off(person, token.issued_at, rules.lifetime_max, wall)) {
+    return Refused{Reason::person_cut_off, {}, {}, {}};
+  }
   if (!token.api_key) {
     begin(trail, Check::vault);
     good.key_by_reference = !token.key_reference.empty();
@@ -286,15 +290,30 @@ Answer Judge::admit(TokenFacts token, const TokenRules& rules, const Judgement& 
   return good;
 }
 
+// A token that does not say when it was issued was issued within its greatest lifetime.
+bool Judge::is_cut_off(const Person& person, std::optional<Wall> issued_at,
+                       std::chrono::seconds lifetime_max, Wall wall) const {
+  const auto cut = people_.cutoff(person);
+  if (!cut) return false;
+  if (cut->in_force) return true;
+  return issued_at ? *issued_at < cut->lifted : wall < saturating_add(cut->lifted, lifetime_max);
+}
+
 Answer Judge::judge_key(const Credential& credential, Trail* trail) const {
   begin(trail, Check::api_key);
   const Wall wall = clock_.wall();
   Good good;
   good.from_key_book = true;
   good.key_epoch = keys_.epoch();
+  good.people_epoch = people_.epoch();
   const auto row = keys_.check(credential.text, wall);
   if (!row) return Refused{row.error().reason, row.error().detail, {}, {}};
   say(trail, [&] { return described(*row); });
+  const Person person{row->tenant, row->issuer, row->owner};
+  good.people_stamp = people_.stamp(person);
+  if (is_cut_off(person, from_unix_ms(row->created_ms), {}, wall)) {
+    return Refused{Reason::person_cut_off, {}, {}, {}};
+  }
 
   PrincipalFacts facts;
   facts.tenant = row->tenant;

@@ -81,6 +81,8 @@ class Judge {
   Checked<std::size_t> issuer_of(const UnverifiedToken& token) const;
   Answer admit(TokenFacts token, const TokenRules& rules, const Judgement& judgement, Wall wall,
                Trail* trail) const;
+  bool is_cut_off(const Person& person, std::optional<Wall> issued_at,
+                  std::chrono::seconds lifetime_max, Wall wall) const;
   Mono deadline(Wall valid_until, Wall wall) const;
 
   const AuthenticatorOptions& options_;

@@ -227,6 +227,46 @@ TEST(TokenMode, KeyClaimsAreChecked) {
   EXPECT_EQ((**verdict)->facts().token_scopes, (Scopes{"execute", "read"}));
 }
 
+TEST(TokenMode, WhoIsCutOffIsRefusedAndAfterwardsWhatIsOlder) {
+  World world;
+  publish(world.client);
+  world.open_tokens();
+  const std::string old = claims_token({});
+  const auto token = [](std::int64_t issued) { return claims_token({{"iat", issued}}); };
+  const auto judged = [&](const std::string& text) { return outcome(world.token(text)); };
+  const auto verdict = world.token(old);
+  ASSERT_TRUE(verdict && *verdict);
+  EXPECT_TRUE(world.authenticator->still_good(***verdict));
+  const auto before = world.authenticator->credential_epoch();
+  store::CutoffRow cut{kIssuer, "ada", kNow * 1000, 0, ""};
+  world.people.replace({}, nullptr, {cut});
+  EXPECT_NE(world.authenticator->credential_epoch(), before);
+  EXPECT_FALSE(world.authenticator->still_good(***verdict));
+  EXPECT_EQ(judged(old), "person_cut_off") << "although it was cached";
+  EXPECT_EQ(judged(token(kNow)), "person_cut_off") << "however new";
+  EXPECT_EQ(judged(claims_token({{"sub", "bob"}})), "served");
+  cut.lifted_ms = (kNow + 60) * 1000;
+  world.people.replace({}, nullptr, {cut});
+  world.clock.advance(std::chrono::seconds(100));
+  EXPECT_EQ(judged(old), "person_cut_off");
+  EXPECT_EQ(judged(token(kNow + 59)), "person_cut_off");
+  EXPECT_EQ(judged(token(kNow + 60)), "served");
+}
+
+TEST(ApiKeyMode, WhoIsCutOffIsRefusedWithAKeyThatWasMadeMeanwhile) {
+  World world;
+  const NewKey made = world.add_key({.owner = "ada"});
+  world.open_keys();
+  const std::string header = "Bearer " + std::string(made.key.reveal());
+  EXPECT_EQ(outcome(world.now(bearer(header))), "served");
+  store::CutoffRow cut{std::string(store::kKeyIssuer), "ada", 1, 0, ""};
+  world.people.replace({}, nullptr, {cut});
+  EXPECT_EQ(outcome(world.now(bearer(header))), "person_cut_off");
+  cut.subject = "bob";
+  world.people.replace({}, nullptr, {cut});
+  EXPECT_EQ(outcome(world.now(bearer(header))), "served");
+}
+
 TEST(TokenMode, ScopesAreExpandedBeforeTheyAreCut) {
   World world;
   publish(world.client);

@@ -119,6 +119,7 @@ struct TokenFacts {
   Scopes scopes;                    // as presented, and what roles and the issuer's rules add
   std::vector<std::string> groups;  // names in `role_claims`
   Wall expires_at;
+  std::optional<Wall> issued_at;
   std::optional<Secret> api_key;
   std::string api_key_source;  // "claim:kubiya_api_key"; empty when none
   std::string key_reference;   // the name of a key in the vault; empty when none

@@ -12,6 +12,11 @@ std::string place(std::string_view tenant, std::string_view issuer, std::string_
   return fmt::format("{}:{},{}:{},{},{}", tenant.size(), tenant, issuer.size(), issuer, kind, name);
 }
 
+// In whichever tenant.
+std::string everywhere(std::string_view issuer, std::string_view subject) {
+  return fmt::format("{}:{},{}", issuer.size(), issuer, subject);
+}
+
 std::string place(const Person& person) {
   return place(person.tenant, person.issuer, store::kVaultSubject, person.subject);
 }
@@ -23,9 +28,14 @@ const PersonBook& PersonBook::nobody() {
   return none;
 }
 
-void PersonBook::replace(std::vector<store::VaultRow> vault,
-                         std::shared_ptr<const VaultKeys> keys) {
+void PersonBook::replace(std::vector<store::VaultRow> vault, std::shared_ptr<const VaultKeys> keys,
+                         const std::vector<store::CutoffRow>& cutoffs) {
   auto book = std::make_shared<Book>();
+  for (const store::CutoffRow& row : cutoffs) {
+    book->cutoffs.insert_or_assign(
+        everywhere(row.issuer, row.subject),
+        Cutoff{row.lifted_ms == 0, row.lifted_ms == 0 ? Wall{} : from_unix_ms(row.lifted_ms)});
+  }
   book->keys = std::move(keys);
   book->vault.reserve(vault.size());
   for (store::VaultRow& row : vault) {
@@ -65,12 +75,25 @@ Checked<std::optional<Secret>> PersonBook::key_under(const Person& person,
   return key;
 }
 
-// A sealed text begins with a random nonce: no two are the same.
-std::size_t PersonBook::stamp(const Person& person) const {
+std::optional<Cutoff> PersonBook::cutoff(const Person& person) const {
   const auto book = snapshot();
-  if (book->vault.empty()) return 0;
+  if (book->cutoffs.empty()) return std::nullopt;
+  const auto found = book->cutoffs.find(everywhere(person.issuer, person.subject));
+  return found == book->cutoffs.end() ? std::nullopt : std::optional(found->second);
+}
+
+// A sealed text begins with a random nonce: no two are the same. A moment is odd here, so that it
+// is never nothing.
+std::size_t PersonBook::stamp(const Person& person) const {
+  std::size_t out = 0;
+  if (const auto cut = cutoff(person)) {
+    out = cut->in_force ? 1 : static_cast<std::size_t>(unix_ms(cut->lifted)) * 2 + 1;
+  }
+  const auto book = snapshot();
+  if (book->vault.empty()) return out;
   const auto found = book->vault.find(place(person));
-  return found == book->vault.end() ? 0 : std::hash<std::string>()(found->second.sealed);
+  if (found == book->vault.end()) return out;
+  return out ^ std::hash<std::string>()(found->second.sealed);
 }
 
 }  // namespace kubiya::identity

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What this server itself knows of people: the Kubiya keys it keeps for them. In memory, replaced
-// as a whole, so that a look-up waits for nothing. Any thread.
+// What this server itself knows of people: the Kubiya keys it keeps for them, and who was cut off.
+// In memory, replaced as a whole, so that a look-up waits for nothing. Any thread.
 #pragma once
 
 #include <atomic>
@@ -15,12 +15,21 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/clock.h"
 #include "identity/key_vault.h"
+#include "store/cutoffs.h"
 
 namespace kubiya::identity {
 
 struct Person {
   std::string_view tenant, issuer, subject;
+};
+
+// Nothing the person holds is good while it is in force; afterwards, nothing that was issued before
+// it was lifted.
+struct Cutoff {
+  bool in_force = true;
+  Wall lifted{};
 };
 
 class PersonBook {
@@ -29,7 +38,8 @@ class PersonBook {
   static const PersonBook& nobody();
 
   // Without `keys`, records are refused as vault_key_unknown.
-  void replace(std::vector<store::VaultRow> vault, std::shared_ptr<const VaultKeys> keys);
+  void replace(std::vector<store::VaultRow> vault, std::shared_ptr<const VaultKeys> keys,
+               const std::vector<store::CutoffRow>& cutoffs = {});
   // Grows with each replacement; see stamp().
   std::uint64_t epoch() const { return epoch_.load(std::memory_order_acquire); }
 
@@ -39,6 +49,8 @@ class PersonBook {
   // The key that is kept under a name that this person's token refers to. key_reference_unknown
   // when there is none: a token that names a key is not served without it.
   Checked<std::optional<Secret>> key_under(const Person& person, std::string_view reference) const;
+  // Whatever the tenant.
+  std::optional<Cutoff> cutoff(const Person& person) const;
   // Two equal stamps of a person, taken at two epochs: nothing changed in between that concerns
   // that person.
   std::size_t stamp(const Person& person) const;
@@ -46,6 +58,7 @@ class PersonBook {
  private:
   struct Book {
     std::unordered_map<std::string, store::VaultRow> vault;
+    std::unordered_map<std::string, Cutoff> cutoffs;
     std::shared_ptr<const VaultKeys> keys;
   };
   std::shared_ptr<const Book> snapshot() const;

@@ -83,6 +83,8 @@ std::string_view to_string(Reason reason) {
       return "wrong_tenant";
     case Reason::group_overage:
       return "group_overage";
+    case Reason::person_cut_off:
+      return "person_cut_off";
     case Reason::token_inactive:
       return "token_inactive";
     case Reason::key_claims_disagree:

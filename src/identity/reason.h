@@ -40,7 +40,8 @@ enum class Reason {
   bad_subject,
   unsupported_confirmation,  // `cnf` that no request could be held against
   wrong_tenant,
-  group_overage,  // the groups that scopes come from were too many for the token
+  group_overage,   // the groups that scopes come from were too many for the token
+  person_cut_off,  // whoever runs this server ended all that this person holds
   // what a token is bound to
   token_not_bound,           // where only bound tokens are taken
   proof_required,            // bound to a key, and no DPoP proof came with it

@@ -29,6 +29,7 @@ constexpr std::array<Words, kChecks> kWords{{
     {"key_claim", "Can a Kubiya key be read from it?"},
     {"signing_key", "Is its signing key one of the issuer's?"},
     {"signature", "Is the signature right?"},
+    {"person", "Is the person one who was not cut off?"},
     {"vault", "Where it carries no key: is the one that is kept for the caller usable?"},
     {"api_key", "Is the Kubiya key good, and the caller's own?"},
 }};

@@ -29,6 +29,7 @@ enum class Check {
   key_claim,    // the claim that holds the Kubiya key
   signing_key,  // the issuer's key that the token names
   signature,
+  person,   // the caller was not cut off
   vault,    // the key that is kept for the caller, looked for where the token carries none
   api_key,  // the Kubiya key itself
 };

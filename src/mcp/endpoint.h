@@ -279,7 +279,7 @@ class Endpoint final : public http::Handler {
   Sessions sessions_;
   Subscriptions subscriptions_;
   unsigned sweeps_ = 0;
-  std::uint64_t key_epoch_ = 0;  // when streams were last held against the keys
+  std::uint64_t credential_epoch_ = 0;  // when streams were last held against the keys
 };
 
 }  // namespace kubiya::mcp

@@ -80,9 +80,10 @@ void Endpoint::sweep(int loop) {
   if (loop != 0 || ++sweeps_ % 4 != 0) return;
   sessions_.tick(services_.clock.mono());
   subscriptions_.tick(services_.clock.wall());
-  // A revoked key ends what it opened.
-  if (const std::uint64_t epoch = services_.authenticator.key_epoch(); epoch != key_epoch_) {
-    key_epoch_ = epoch;
+  // A revoked key ends what it opened, and so does the end of a person.
+  const std::uint64_t epoch = services_.authenticator.credential_epoch();
+  if (epoch != credential_epoch_) {
+    credential_epoch_ = epoch;
     const auto good = [this](const Principal& principal) {
       return services_.authenticator.still_good(principal);
     };

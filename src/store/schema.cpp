@@ -213,6 +213,16 @@ CREATE TABLE approval_votes (
   PRIMARY KEY (approval_id, approver)
 ) STRICT, WITHOUT ROWID;
 )sql",
+    R"sql(
+CREATE TABLE cutoffs (
+  issuer      TEXT NOT NULL,
+  subject     TEXT NOT NULL,
+  since_ms    INTEGER NOT NULL,
+  lifted_ms   INTEGER NOT NULL,
+  reason      TEXT NOT NULL,
+  PRIMARY KEY (issuer, subject)
+) STRICT, WITHOUT ROWID;
+)sql",
 };
 
 Result<std::int64_t> pragma(Connection& connection, std::string_view sql) {

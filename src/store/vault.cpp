@@ -23,14 +23,6 @@ Result<std::vector<VaultRow>> read_all(Connection& connection) {
 
 constexpr std::string_view kGeneration = "vault_generation";
 
-Result<> grow(Connection& connection) {
-  TRY(change(connection,
-             "INSERT INTO meta (name, value) VALUES (?1, '1')"
-             " ON CONFLICT (name) DO UPDATE SET value = CAST(value AS INTEGER) + 1",
-             kGeneration));
-  return {};
-}
-
 Result<> set_one(Connection& connection, Vault::Change& wanted, const Vault::Seal& seal) {
   VaultRow& row = wanted.row;
   Statement known = TRY(query(
@@ -51,10 +43,18 @@ Result<> set_one(Connection& connection, Vault::Change& wanted, const Vault::Sea
 
 }  // namespace
 
+Result<> grow_people(Connection& connection) {
+  TRY(change(connection,
+             "INSERT INTO meta (name, value) VALUES (?1, '1')"
+             " ON CONFLICT (name) DO UPDATE SET value = CAST(value AS INTEGER) + 1",
+             kGeneration));
+  return {};
+}
+
 Result<> Vault::set(std::vector<Change> changes, const Seal& seal) {
   return db_.write_wait([&](Connection& connection) -> Result<> {
     for (Change& one : changes) TRY_VOID(set_one(connection, one, seal));
-    return grow(connection);
+    return grow_people(connection);
   });
 }
 
@@ -65,7 +65,7 @@ Result<> Vault::remove(const VaultRow& row, const OwedRecord& owed) {
                "DELETE FROM vault WHERE tenant = ?1 AND issuer = ?2 AND kind = ?3 AND name = ?4",
                row.tenant, row.issuer, row.kind, row.name));
     if (removed == 0) return fail(Code::not_found, "The vault keeps no such key.");
-    TRY_VOID(grow(connection));
+    TRY_VOID(grow_people(connection));
     return owe(connection, owed);
   });
 }
@@ -104,7 +104,7 @@ Result<std::size_t> Vault::reseal(std::string_view key_id,
                  row.tenant, row.issuer, row.kind, row.name, row.key_id, row.sealed));
       ++count;
     }
-    TRY_VOID(grow(connection));
+    TRY_VOID(grow_people(connection));
     return owe(connection, owed);
   });
   if (!written) return fail(written.error());

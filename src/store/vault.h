@@ -33,6 +33,9 @@ struct VaultRow {
   std::int64_t updated_ms = 0;
 };
 
+// Within a write: what is known of people is another than before; see Vault::generation().
+Result<> grow_people(Connection& connection);
+
 class Vault {
  public:
   explicit Vault(Database& db) : db_(db) {}
@@ -49,7 +52,8 @@ class Vault {
   // Code::not_found when there is none.
   Result<> remove(const VaultRow& row, const OwedRecord& owed);
   Result<std::vector<VaultRow>> all();
-  // Another one than before when a record was set, removed or sealed anew.
+  // Another one than before when a record was set, removed or sealed anew, or a person was cut off
+  // or let in again.
   Result<std::int64_t> generation();
   // By tenant, issuer, kind and name, of one tenant.
   Result<std::vector<VaultRow>> list(std::string_view tenant,

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from harness import BINARY, CANARY, ROOT, Issuer, Server, free_port, until, wellformed_key
 
 HELLO = "name: hello\ndescription: Says hello.\nsteps:\n  - name: s\n    command: echo hello\n"
-COMMANDS = {"": {"serve", "dev", "config", "key", "vault", "audit", "explain", "doctor", "workflow", "run"},
+COMMANDS = {"": {"serve", "dev", "config", "key", "vault", "audit", "explain", "doctor", "cut-off", "workflow", "run"},
             "config": {"check", "print", "docs"},
             "key": {"create", "describe", "label", "list", "promote", "retire", "revoke", "rotate", "usage"},
             "vault": {"import", "list", "remove", "rotate-key", "set"},
