@@ -3,6 +3,7 @@
 
 #include "base/encoding.h"
 #include "tools/families.h"
+#include "tools/questions.h"
 #include "tools/spec.h"
 #include "tools/view.h"
 #include "workflow/approval.h"
@@ -171,7 +172,8 @@ Result<> add_list(Registry& registry, const Services& services) {
 
 Result<> add_decide(Registry& registry, const Services& services) {
   ToolSpec tool = tool_spec(
-      "approval_id", "decide_approval", {"execute"}, Effect::mutates, "Decide an approval",
+      "approval_id", decide_operation().name, decide_operation().scopes, Effect::mutates,
+      "Decide an approval",
       "Approves or rejects, as you and once, what a run waits for. Only for what the person has "
       "read and decided; `digest` says that this is what they saw.",
       object_schema(

@@ -187,7 +187,7 @@ void go_on(const Services& services, const CallPtr& call, const audit::DurableTi
   auto said = said_to(*open, call->answers);
   if (!said) return done(fail(said.error()));
   asked.declined.insert(asked.declined.end(), said->declined.begin(), said->declined.end());
-  cast(services, call->permit, ticket, std::move(said->votes),
+  cast(services, principal, ticket, std::move(said->votes),
        [services, call, asked, done](const Result<>& taken) {
          if (!taken) return done(fail(taken.error()));
          follow(services, call, {asked.run_id, false}, asked, done);

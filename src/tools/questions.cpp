@@ -47,15 +47,43 @@ Result<engine::Vote> vote_of(const store::ApprovalRow& approval, const json::obj
   return vote;
 }
 
+// What the policy says of the call of decide_approval that the vote stands for.
+tl::expected<policy::Permit, policy::Denied> permit_of(const Services& services,
+                                                       const PrincipalPtr& principal,
+                                                       const engine::Vote& vote) {
+  json::object arguments{{"approval_id", vote.approval_id},
+                         {"decision", vote.approves ? kApprove : kReject},
+                         {"digest", vote.digest}};
+  if (!vote.comment.empty()) arguments["comment"] = vote.comment;
+  return services.policy.decide(principal, decide_operation(), {{}, &arguments, true});
+}
+
+// Whoever is asked must be able to say yes as well as no.
+bool may_say(const Services& services, const PrincipalPtr& principal,
+             const store::ApprovalRow& row) {
+  engine::Vote vote;
+  vote.approval_id = row.id;
+  vote.digest = row.digest;
+  const bool no = permit_of(services, principal, vote).has_value();
+  vote.approves = true;
+  return no && permit_of(services, principal, vote).has_value();
+}
+
 }  // namespace
+
+const policy::Operation& decide_operation() {
+  static const policy::Operation operation{
+      "decide_approval", {"execute"}, policy::Effect::mutates, false};
+  return operation;
+}
 
 Result<std::vector<store::ApprovalRow>> open_to(const Services& services,
                                                 const PrincipalPtr& principal,
-                                                const std::string& run_id) {
+                                                std::vector<store::ApprovalRow> approvals) {
   std::vector<store::ApprovalRow> out;
-  for (store::ApprovalRow& row : TRY(services.approvals.of_run(run_id))) {
+  for (store::ApprovalRow& row : approvals) {
     if (row.status != to_string(workflow::ApprovalStatus::open)) continue;
-    if (!may_decide(row, principal)) continue;
+    if (!may_decide(row, principal) || !may_say(services, principal, row)) continue;
     const auto votes = TRY(services.approvals.votes(row.id));
     const bool voted = std::any_of(votes.begin(), votes.end(), [&](const store::VoteRow& vote) {
       return vote.approver == principal->owner();
@@ -63,6 +91,12 @@ Result<std::vector<store::ApprovalRow>> open_to(const Services& services,
     if (!voted) out.push_back(std::move(row));
   }
   return out;
+}
+
+Result<std::vector<store::ApprovalRow>> open_to(const Services& services,
+                                                const PrincipalPtr& principal,
+                                                const std::string& run_id) {
+  return open_to(services, principal, TRY(services.approvals.of_run(run_id)));
 }
 
 InputRequest question_of(const store::ApprovalRow& approval) {
@@ -100,10 +134,20 @@ Result<Said> said_to(const std::vector<store::ApprovalRow>& asked, const json::o
   return out;
 }
 
-void cast(const Services& services, const policy::Permit& permit,
+void cast(const Services& services, const PrincipalPtr& principal,
           const audit::DurableTicket& ticket, std::vector<engine::Vote> votes,
           const std::function<void(Result<>)>& done) {
   if (votes.empty()) return done({});
+  std::vector<policy::Permit> permits;
+  permits.reserve(votes.size());
+  for (const engine::Vote& vote : votes) {
+    auto permit = permit_of(services, principal, vote);
+    if (!permit) {
+      return done(fail(Code::forbidden, "You may not decide this approval so.",
+                       "decide_approval needs " + permit.error().needed.text()));
+    }
+    permits.push_back(std::move(*permit));
+  }
   struct Count {
     std::mutex mutex;
     std::size_t open = 0;
@@ -111,8 +155,8 @@ void cast(const Services& services, const policy::Permit& permit,
   };
   const auto count = std::make_shared<Count>();
   count->open = votes.size();
-  for (engine::Vote& vote : votes) {
-    services.backend.decide(permit, ticket, std::move(vote),
+  for (std::size_t i = 0; i < votes.size(); ++i) {
+    services.backend.decide(permits[i], ticket, std::move(votes[i]),
                             [count, done](const Result<std::string>& status) {
                               const bool late = !status && (status.error().code == Code::conflict ||
                                                             status.error().code == Code::not_found);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What a run waits for and its own caller may decide, asked of the person behind the client with
-// a form. Whom else the approval names decides with decide_approval. Worker threads only.
+// a form. An answer is decide_approval by another way, so the policy is asked the same of both.
+// Whom else the approval names decides with that tool. Worker threads only.
 #pragma once
 
 #include <functional>
@@ -17,7 +18,14 @@
 
 namespace kubiya::tools {
 
-// Open approvals of the run that this person may decide and has not, in the order of asking.
+// Of decide_approval.
+const policy::Operation& decide_operation();
+
+// Those of `approvals` that are open and that this person may decide and has not.
+Result<std::vector<store::ApprovalRow>> open_to(const Services& services,
+                                                const PrincipalPtr& principal,
+                                                std::vector<store::ApprovalRow> approvals);
+// Of all of the run, in the order of asking.
 Result<std::vector<store::ApprovalRow>> open_to(const Services& services,
                                                 const PrincipalPtr& principal,
                                                 const std::string& run_id);
@@ -33,9 +41,10 @@ struct Said {
 // Code::invalid for an answer that is none to what was asked. Other answers are left alone.
 Result<Said> said_to(const std::vector<store::ApprovalRow>& asked, const json::object& answers);
 
-// Casts all of them. That an approval was decided or withdrawn meanwhile is no error. `done` runs
-// on the engine's thread, or inside the call when there is nothing to cast.
-void cast(const Services& services, const policy::Permit& permit,
+// Casts all of them, or none when the policy refuses one: Code::forbidden. That an approval was
+// decided or withdrawn meanwhile is no error. `done` runs on the engine's thread, or inside the
+// call when nothing is cast.
+void cast(const Services& services, const PrincipalPtr& principal,
           const audit::DurableTicket& ticket, std::vector<engine::Vote> votes,
           const std::function<void(Result<>)>& done);
 

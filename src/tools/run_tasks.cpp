@@ -56,7 +56,7 @@ class RunTasks final : public Tasks {
     auto said = said_to(*open, answers);
     if (!said) return done(fail(said.error()));
     for (const std::string& approval : said->declined) decline(permit.principal(), approval);
-    cast(services_, permit, ticket, std::move(said->votes), done);
+    cast(services_, permit.principal(), ticket, std::move(said->votes), done);
   }
 
   Result<> cancel(const policy::Permit& permit, const audit::DurableTicket& ticket,
@@ -80,12 +80,13 @@ class RunTasks final : public Tasks {
   // What the caller can decide makes it input_required; what others must, it says.
   Result<> show_what_it_waits_for(const PrincipalPtr& principal, const store::RunRow& run,
                                   TaskState& task) {
-    for (const store::ApprovalRow& one : TRY(services_.approvals.of_run(run.id))) {
+    auto approvals = TRY(services_.approvals.of_run(run.id));
+    for (const store::ApprovalRow& one : approvals) {
       task.updated_ms = std::max({task.updated_ms, one.created_ms, one.decided_ms});
       if (one.status != to_string(workflow::ApprovalStatus::open)) continue;
       task.message = "Workflow " + run.workflow + " waits for an approval: " + one.message;
     }
-    for (const store::ApprovalRow& one : TRY(open_to(services_, principal, run.id))) {
+    for (const store::ApprovalRow& one : TRY(open_to(services_, principal, std::move(approvals)))) {
       if (has_declined(principal, one.id)) continue;
       task.asks.push_back(question_of(one));
       task.status = TaskStatus::input_required;

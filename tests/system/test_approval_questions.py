@@ -4,6 +4,8 @@ import concurrent.futures
 import json
 import os
 import pathlib
+import shutil
+import tempfile
 import time
 import unittest
 
@@ -261,6 +263,44 @@ class Legacy(unittest.TestCase):
         run = stream.rest()[-1]["result"]["structuredContent"]
         self.assertEqual((run["status"], len(run["waits_for"])), ("running", 1))
         server.ok(ada(), "cancel_execution", execution_id=run["execution_id"])
+
+
+class Rules(unittest.TestCase):
+    """What the policy asks of decide_approval, it asks of an answer to a question too."""
+
+    def setUp(self):
+        self.directory = tempfile.mkdtemp(prefix="kubiya-rules-")
+        self.addCleanup(shutil.rmtree, self.directory)
+
+    def serve(self, rule):
+        path = pathlib.Path(self.directory, "config.yaml")
+        path.write_text(json.dumps({"policy": {"rules": [{"tool": "decide_approval", **rule}]}}))
+        path.chmod(0o600)
+        own = Server(issuer, "--config", path, env={"KUBIYA_AUTH_ROLE_CLAIMS": "groups"})
+        self.addCleanup(own.close)
+        who = lambda **claims: issuer.token(own.audience, "ada", groups=["release-managers"], **claims)
+        own.ok(who(), "create_workflow", name="ship", definition=SHIP)
+        return own, who
+
+    def execute(self, own, token, wait=1, **more):
+        return modern(token, "tools/call", {"name": "execute_workflow", "arguments": {"name": "ship", "wait": wait}, **more}, FORM, of=own)[1]["result"]
+
+    def test_who_lacks_the_scope_of_the_tool_is_not_asked(self):
+        own, who = self.serve({"needs": ["approve"]})
+        self.assertEqual(self.execute(own, who())["resultType"], "complete")
+        task = modern(who(), "tools/call", {"name": "execute_workflow", "arguments": {"name": "ship"}}, BOTH, of=own)[1]["result"]["taskId"]
+        get = lambda token: modern(token, "tasks/get", {"taskId": task}, BOTH, of=own)[1]["result"]
+        until(lambda: "waits for an approval" in get(who())["statusMessage"])
+        self.assertEqual(get(who())["status"], "working")
+        key, _ = only(get(who(scope="read execute approve"))["inputRequests"])
+        modern(who(), "tasks/update", {"taskId": task, "inputResponses": say(key, "approve")}, BOTH, of=own)
+        self.assertEqual(own.ok(who(), "list_approvals", execution_id=task)["approvals"][0]["votes"], [])
+        asked = self.execute(own, who(scope="read execute approve"))
+        self.assertEqual(asked["resultType"], "input_required")
+
+    def test_a_rule_on_the_decision_is_held_against_the_answer(self):
+        own, who = self.serve({"when": {"decision": "approve"}, "needs": ["approve"]})
+        self.assertEqual(self.execute(own, who())["resultType"], "complete", "who could only say no is not asked")
 
 
 class TwoClients(unittest.TestCase):
