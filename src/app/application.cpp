@@ -160,7 +160,7 @@ class Built final : public Application {
     TRY_VOID(key_watch_->settle());
     person_watch_.emplace(
         *database_, *journal_, person_book_, [this] { return open_vault_keys(config_, false); },
-        [this](const store::CutoffRow& row) { end_runs_of(row); });
+        [this](const auto& people) { keep_out(people); });
     TRY_VOID(person_watch_->look());
     if (!config_.workflows_dir.empty()) {
       const std::size_t imported = TRY(import_workflows(
@@ -199,6 +199,7 @@ class Built final : public Application {
     options.installation_id = installation_id_;
     backend_ =
         TRY(engine::Embedded::open(std::move(options), *database_, *journal_, *launcher_, clock_));
+    keep_out(person_watch_->in_force());
     return {};
   }
 
@@ -357,13 +358,17 @@ class Built final : public Application {
     return {ready, to_json(report), to_json(whole)};
   }
 
-  log::Background logging_;  // first, so that it ends last
-  Config config_;
-  // At the start there is no engine yet, and nothing runs.
-  void end_runs_of(const store::CutoffRow& row) {
-    if (backend_) backend_->cancel_all_of(row.issuer, row.subject, "the person was cut off");
+  // The first time there is no engine yet.
+  void keep_out(const std::vector<store::CutoffRow>& cutoffs) {
+    if (!backend_) return;
+    std::vector<engine::PersonName> people;
+    people.reserve(cutoffs.size());
+    for (const store::CutoffRow& row : cutoffs) people.push_back({row.issuer, row.subject});
+    backend_->cut_off(std::move(people));
   }
 
+  log::Background logging_;  // first, so that it ends last
+  Config config_;
   const SystemClock clock_;
   DataLock lock_;
   std::string installation_id_;

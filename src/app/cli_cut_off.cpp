@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "app/cli.h"
 #include "app/cli_data.h"
@@ -19,11 +20,16 @@ namespace {
 
 constexpr std::size_t kReasonMax = 200;
 
+// Whoever is cut off under a name that nobody has is not cut off.
 Result<std::string> issuer_of(const Config& config, const std::string& given) {
-  if (!given.empty()) return given;
-  if (config.issuers.empty()) return std::string(store::kKeyIssuer);
-  if (config.issuers.size() == 1) return config.issuers.front().rules.issuer;
-  return fail(Code::invalid, "--issuer: several issuers are configured; say whose subject it is");
+  const std::vector<std::string> names = issuer_names(config);
+  if (names.empty()) return given.empty() ? std::string(store::kKeyIssuer) : given;
+  if (given.empty() && names.size() == 1) return names.front();
+  const bool known =
+      std::find(names.begin(), names.end(), given) != names.end() || given == store::kKeyIssuer;
+  if (known) return given;
+  return fail(Code::invalid,
+              fmt::format("--issuer: say whose subject it is: {}", fmt::join(names, ", ")));
 }
 
 // Keys that were made before there was a provider serve the callers of the first one.
@@ -80,7 +86,7 @@ Result<> list(const Config& config) {
   for (const store::CutoffRow& row : TRY(store::Cutoffs(*database).all())) {
     fmt::print("{:<32} {:<9} {:<24} {:<24} {}\n", printable(row.subject, 256),
                row.lifted_ms == 0 ? "cut off" : "lifted", format_time(from_unix_ms(row.since_ms)),
-               row.issuer, row.reason);
+               printable(row.issuer, 256), row.reason);
   }
   return {};
 }

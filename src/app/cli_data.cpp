@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "app/key_evidence.h"
@@ -22,6 +23,18 @@ Result<std::unique_ptr<store::Database>> open_existing(const Config& config) {
                                      "; give --data-dir, or start a server there first");
   }
   return store::Database::open(database_path(config));
+}
+
+std::vector<std::string> issuer_names(const Config& config) {
+  std::vector<std::string> names;
+  const auto add = [&names](const std::string& name) {
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  };
+  for (const identity::IssuerOptions& one : config.issuers) {
+    add(one.rules.issuer);
+    for (const identity::IssuerForm& form : one.rules.forms) add(form.issuer);
+  }
+  return names;
 }
 
 Result<Workbench> Workbench::open(const Config& config) {

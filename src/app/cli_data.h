@@ -5,6 +5,8 @@
 
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "app/application.h"
 #include "app/config.h"
@@ -17,6 +19,10 @@ namespace kubiya::app::cli {
 
 // For looking only: an installation that does not exist is Code::not_found, not created.
 Result<std::unique_ptr<store::Database>> open_existing(const Config& config);
+
+// What the issuers of callers may be called under this configuration, each once; empty where it has
+// none and callers use API keys.
+std::vector<std::string> issuer_names(const Config& config);
 
 // For changing. The journal has one writer: without a running server this program takes the
 // data directory's lock and writes the record itself; otherwise the server notices the change

@@ -65,14 +65,8 @@ std::string issuer_of(const Config& config, const std::string& given) {
 }
 
 void warn_of_unknown_issuer(const Config& config, const std::string& issuer) {
-  const auto known = [&](const identity::IssuerOptions& one) {
-    const auto& forms = one.rules.forms;
-    return one.rules.issuer == issuer ||
-           std::any_of(forms.begin(), forms.end(),
-                       [&](const identity::IssuerForm& form) { return form.issuer == issuer; });
-  };
-  const auto& all = config.issuers;
-  if (all.empty() || std::any_of(all.begin(), all.end(), known)) return;
+  const std::vector<std::string> names = issuer_names(config);
+  if (names.empty() || std::find(names.begin(), names.end(), issuer) != names.end()) return;
   fmt::print(stderr, "Note: no configured issuer is called {}.\n", printable(issuer, 256));
 }
 

@@ -95,20 +95,16 @@ Result<> PersonWatch::read_people() {
   const bool missed = missing_keys_;
   TRY_VOID(open_keys_for(rows));
   if (generation == seen_generation_ && missed && missing_keys_) return {};
-  const std::vector<store::CutoffRow> cutoffs = TRY(cutoffs_.all());
+  std::vector<store::CutoffRow> cutoffs = TRY(cutoffs_.all());
   book_.replace(std::move(rows), keys_, cutoffs);
   seen_generation_ = generation;
-  tell_of(cutoffs);
+  std::erase_if(cutoffs, [](const store::CutoffRow& row) { return row.lifted_ms != 0; });
+  in_force_ = std::move(cutoffs);
+  on_cut_(in_force_);
   return {};
 }
 
-// All that are in force, each time: who was told of before has nothing under way any more.
-void PersonWatch::tell_of(const std::vector<store::CutoffRow>& cutoffs) {
-  for (const store::CutoffRow& row : cutoffs) {
-    if (row.lifted_ms == 0) on_cut_(row);
-  }
-}
-
+// A rotation changes the key under a running server: it shows as a record that no key here opens.
 Result<> PersonWatch::open_keys_for(const std::vector<store::VaultRow>& rows) {
   const auto unknown = [this](const store::VaultRow& row) {
     return !keys_ || !keys_->knows(row.key_id);

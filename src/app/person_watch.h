@@ -32,15 +32,15 @@ class PersonWatch {
  public:
   // `open_keys` reads the vault's keys from where they are; it runs inside look().
   using OpenKeys = std::function<Result<std::shared_ptr<const identity::VaultKeys>>()>;
-  // Ends what is under way for a person who is cut off; runs inside look(), once the book says so,
-  // and again with later changes.
-  using OnCut = std::function<void(const store::CutoffRow&)>;
+  // Is told who is cut off, all of them, once the book says so; runs inside look().
+  using OnCut = std::function<void(const std::vector<store::CutoffRow>& in_force)>;
   PersonWatch(store::Database& database, audit::Journal& journal, identity::PersonBook& book,
               OpenKeys open_keys, OnCut on_cut);
 
   // One look: hands the journal each record it is owed, once, and fills the book. Blocks on the
   // database and the vault's key file only. After an error the next look tries again.
   Result<> look();
+  const std::vector<store::CutoffRow>& in_force() const { return in_force_; }
 
  private:
   // Outlives the watch as long as the journal owes an answer.
@@ -50,7 +50,6 @@ class PersonWatch {
   };
   Result<> pay();
   Result<> read_people();
-  void tell_of(const std::vector<store::CutoffRow>& cutoffs);
   Result<> open_keys_for(const std::vector<store::VaultRow>& rows);
 
   store::Database& database_;
@@ -61,6 +60,7 @@ class PersonWatch {
   identity::PersonBook& book_;
   OpenKeys open_keys_;
   OnCut on_cut_;
+  std::vector<store::CutoffRow> in_force_;
   std::shared_ptr<Answers> answers_ = std::make_shared<Answers>();
   std::shared_ptr<const identity::VaultKeys> keys_;
   bool missing_keys_ = false;                    // a record was sealed with a key that is not here

@@ -4,6 +4,7 @@
 // ticket, so an effect without evidence does not compile.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -56,6 +57,11 @@ struct RunEvent {
   int steps_total = 0;
 };
 
+struct PersonName {
+  std::string issuer, subject;
+  auto operator<=>(const PersonName&) const = default;
+};
+
 class Backend {
  public:
   using Done = std::function<void(Result<Started>)>;
@@ -74,9 +80,9 @@ class Backend {
   // Asks a run to stop. Code::not_found when it is not active here (already final).
   virtual Result<> cancel(const policy::Permit& permit, const audit::DurableTicket& ticket,
                           const std::string& run_id, const std::string& reason) = 0;
-  // Asks every run of a person to stop, in whichever tenant: for who was cut off, of which the
-  // journal has its own record.
-  virtual void cancel_all_of(std::string issuer, std::string subject, std::string reason) = 0;
+  // All who are cut off now, in whichever tenant; of each the journal has its own record. Their
+  // runs are stopped, and none of theirs begins, also of a call that was permitted just before.
+  virtual void cut_off(std::vector<PersonName> people) = 0;
   // Decides an approval, once, as the permit's principal. `done` runs on the engine's thread once
   // the vote is durable, with the approval's status after it (workflow::ApprovalStatus).
   // Code::not_found for who is not named in the approval, Code::forbidden for a requester where

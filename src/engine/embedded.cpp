@@ -4,6 +4,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <set>
 #include <thread>
 #include <unordered_map>
 
@@ -26,6 +27,7 @@ using RunPtr = std::shared_ptr<Run>;
 
 constexpr std::chrono::seconds kLastPatience{5};
 constexpr std::string_view kStopping = "The server is stopping.";
+constexpr std::string_view kCutOff = "the person was cut off";
 
 // Worker's thread: reads the disk.
 void tell_final(RunHost& host, const std::string& run_id, const std::shared_ptr<Watch>& watch) {
@@ -107,14 +109,14 @@ class EmbeddedEngine final : public Embedded, public RunHost {
     return {};
   }
 
-  void cancel_all_of(std::string issuer, std::string subject, std::string reason) override {
-    loop->post([this, issuer = std::move(issuer), subject = std::move(subject),
-                reason = std::move(reason)] {
-      std::vector<RunPtr> found;
+  void cut_off(std::vector<PersonName> people) override {
+    loop->post([this, people = std::move(people)] {
+      cut_off_ = std::set<PersonName>(people.begin(), people.end());
+      std::vector<RunPtr> theirs;
       for (const auto& [id, run] : runs_) {
-        if (run->row().issuer == issuer && run->row().subject == subject) found.push_back(run);
+        if (is_cut_off(run->row())) theirs.push_back(run);
       }
-      for (const RunPtr& run : found) stop_run(run, reason);
+      for (const RunPtr& run : theirs) stop_run(run, std::string(kCutOff));
     });
   }
 
@@ -221,6 +223,7 @@ class EmbeddedEngine final : public Embedded, public RunHost {
 
   Result<> check_admission(const store::RunRow& run) const {
     if (is_draining()) return fail(Code::unavailable, std::string(kStopping));
+    if (is_cut_off(run)) return fail(Code::forbidden, "You were cut off on this server.");
     const auto full = waiting_.full(run.tenant, run.owner);
     if (full) return fail(no_room(*full, waiting_.most(*full)));
     return {};
@@ -253,7 +256,13 @@ class EmbeddedEngine final : public Embedded, public RunHost {
     queue_.push(run->row().tenant, run->row().owner, run);
     done(Started{created->id, false});
     if (is_draining()) return abandon_queued();
+    // Since it was admitted.
+    if (is_cut_off(run->row())) return stop_run(run, std::string(kCutOff));
     begin_queued();
+  }
+
+  bool is_cut_off(const store::RunRow& run) const {
+    return cut_off_.contains({run.issuer, run.subject});
   }
 
   void begin_queued() {
@@ -360,6 +369,7 @@ class EmbeddedEngine final : public Embedded, public RunHost {
   FairQueue<RunPtr> queue_;
   FairQueue<WaitingStep> steps_;
   std::set<std::string> begun_ids_, idle_ids_;
+  std::set<PersonName> cut_off_;
   Shares waiting_, active_, running_steps_, approvals_;
   Watchers watchers_;
   Descriptor lock_;

@@ -111,6 +111,8 @@ void Endpoint::start_listening(const ExchangePtr& x) {
   }
   log_.line(*x, 200, "stream", services_.clock.mono());
   listener->open(x->detach(), to_json(honoured));
+  // Its credential may have been ended since it was taken, and the sweep that ends streams be over.
+  if (!services_.authenticator.still_good(*x->principal)) listener->end();
 }
 
 // What the three methods have in common: the task's id, and whether this caller may.

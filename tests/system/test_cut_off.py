@@ -1,6 +1,8 @@
 """`cut-off`: one write ends all that a person holds on a running server, touches nobody else, and can be undone."""
+import concurrent.futures
 import json
 import pathlib
+import threading
 import time
 import unittest
 
@@ -72,6 +74,40 @@ class CutOff(unittest.TestCase):
                          ("ada", self.issuer.url, "laptop stolen", [key[3:15]]))
         self.assertRegex(self.server.cli("cut-off", "--list").stdout, "ada +cut off .*laptop stolen")
         self.server.cli("audit", "verify")
+
+    def test_a_run_that_is_just_being_started_does_not_escape(self):
+        stop = threading.Event()
+
+        def start():
+            while not stop.is_set() and self.server.call(self.ada, "execute_workflow", name="waits", wait=0)[0] != 401:
+                pass
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            for _ in range(8):
+                pool.submit(start)
+            root = self.of("root", scope="admin")
+            of_ada = lambda: [r for r in self.server.ok(root, "list_executions", limit=500)["executions"] if r["subject"] == "ada"]
+            until(lambda: len(of_ada()) > 10)
+            self.cut("ada")
+            until(lambda: self.status(self.ada) == 401, 5)
+            stop.set()
+        until(lambda: not [r for r in of_ada() if r["status"] in ("queued", "running")])
+        self.assertEqual({r["status"] for r in of_ada()}, {"canceled"})
+        time.sleep(0.5)
+        self.assertEqual([r for r in of_ada() if r["status"] != "canceled"], [])
+
+    def test_an_issuer_that_nobody_has_is_no_cut(self):
+        other = self.server.cli("cut-off", "ada", "--issuer", "https://typo.example", "--config", self.config(), check=False)
+        self.assertEqual(other.returncode, 2)
+        self.assertIn(self.issuer.url, other.stderr)
+        self.assertEqual(self.status(self.ada), 200)
+
+    def config(self):
+        path = pathlib.Path(self.server.data + ".yaml")
+        path.write_text(json.dumps({"auth": {"server": self.issuer.url}}))
+        path.chmod(0o600)
+        self.addCleanup(path.unlink)
+        return path
 
     def test_lifted_it_lets_in_new_tokens_only(self):
         self.cut("ada")
