@@ -97,12 +97,12 @@ class Refused(unittest.TestCase):
         self.assert_refused(rows)
 
     def test_E4_E7_bytes_that_no_key_has(self):
-        for name, value, expected in (("E4 newline inside", ada[:20] + "%0A" + ada[20:], 401), ("E7 empty", "", 401), ("E7 a megabyte", "a" * (1 << 20), 431),
-                                      ("E7 not ASCII", "kb-\u00e9" + ada[4:], 400)):
+        for name, value, expected in (("E4 newline, escaped", ada[:20] + "%0A" + ada[20:], 400), ("E7 empty", "", 400),
+                                      ("E7 a megabyte", "a" * (1 << 20), 431), ("E7 not ASCII", "kb-\u00e9" + ada[4:], 400)):
             with self.subTest(name):
                 head = f"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nX-API-Key: {value}\r\nContent-Length: 2\r\n\r\n{{}}"
                 answer = server.raw(head.encode())[0]
-                self.assertIn(int(answer.split(b" ")[1]), {expected, 400} if value else {400, 401}, answer[:300])
+                self.assertEqual(int(answer.split(b" ")[1]), expected, answer[:300])
 
     def test_E8_a_key_whose_time_is_over(self):
         soon = make("soon", "--expires", "1m")
@@ -123,10 +123,9 @@ class Refused(unittest.TestCase):
         signed = Server(issuer)
         self.addCleanup(signed.close)
         token = issuer.token(signed.audience)
-        for of, credential in ((signed, token),):
-            status, _, body = of.call(credential, "execute_workflow", name="x", api_key=secret)
-            self.assertTrue(status != 200 or body.get("error") or body["result"]["isError"], body)
-            self.assertNotIn(secret, json.dumps(body))
+        status, _, body = signed.call(token, "execute_workflow", name="x", api_key=secret)
+        self.assertTrue(status != 200 or body.get("error") or body["result"]["isError"], body)
+        self.assertNotIn(secret, json.dumps(body))
         signed.stop()
         for of in (signed, server):
             for path in [of.log, *pathlib.Path(of.data).rglob("*")]:
