@@ -25,6 +25,7 @@
 #include "crypto/signature.h"
 #include "http/server.h"
 #include "identity/api_key.h"
+#include "raw_openssl.h"
 #include "store/store.h"
 #include "verify_cost.h"
 
@@ -98,10 +99,10 @@ int make_keys(char** argv) {
   return 0;
 }
 
-// One verification per request of the presented token, nothing else.
+// One raw verification per request of the presented token, nothing else.
 class VerifyOnly final : public http::Handler {
  public:
-  VerifyOnly(crypto::PublicKey key, std::size_t bytes) : key_(std::move(key)), body_(bytes, 'x') {}
+  VerifyOnly(const std::string& pem, std::size_t bytes) : key_(pem), body_(bytes, 'x') {}
   void handle(const http::Request& request, http::Responder responder) override {
     const std::string_view authorization = request.header("authorization");
     const std::string_view token =
@@ -119,13 +120,13 @@ class VerifyOnly final : public http::Handler {
   void admit(const http::Request&, Admission decide) override { decide(nullptr); }
 
  private:
-  crypto::PublicKey key_;
+  bench::RawKey key_;
   std::string body_;
 };
 
 // verify-server KEY PORT BYTES
 int verify_server(char** argv) {
-  VerifyOnly handler(key_from(argv[0]).public_key(), static_cast<std::size_t>(std::atol(argv[2])));
+  VerifyOnly handler(slurp(argv[0]), static_cast<std::size_t>(std::atol(argv[2])));
   http::ServerOptions options;
   options.port = static_cast<std::uint16_t>(std::atoi(argv[1]));
   options.threads = 1;

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "verify_cost.h"
 
-#include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,6 +23,7 @@
 #include "base/log.h"
 #include "crypto/signature.h"
 #include "identity/judge.h"
+#include "raw_openssl.h"
 
 namespace kubiya::bench {
 namespace {
@@ -37,75 +36,11 @@ using std::chrono::milliseconds;
 constexpr const char* kIssuer = "https://login.example.com";
 constexpr const char* kAudience = "https://mcp.example.com/mcp";
 
-[[noreturn]] void give_up(const std::string& why) {
-  std::fprintf(stderr, "bench_tools: %s\n", why.c_str());
-  std::exit(2);
-}
-
 template <class T>
 T value_of(Result<T> result) {
   if (!result) give_up(result.error().message);
   return std::move(*result);
 }
-
-// OpenSSL as its manual shows it: the key is parsed, the rest is made for each signature.
-class Raw {
- public:
-  Raw(const crypto::PrivateKey& key, Algorithm algorithm, std::string message)
-      : algorithm_(algorithm), message_(std::move(message)) {
-    const std::string pem = key.to_pem();
-    BIO* const bio = BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()));
-    key_ = PEM_read_bio_PrivateKey(bio, nullptr, nullptr, nullptr);
-    BIO_free(bio);
-    EVP_MD_CTX* const context = EVP_MD_CTX_new();
-    EVP_PKEY_CTX* options = nullptr;
-    std::size_t size = 0;
-    if (key_ == nullptr || EVP_DigestSignInit(context, &options, digest(), nullptr, key_) != 1 ||
-        !set(options) || EVP_DigestSign(context, nullptr, &size, bytes(), message_.size()) != 1) {
-      give_up("OpenSSL cannot sign");
-    }
-    signature_.resize(size);
-    auto* const out = reinterpret_cast<unsigned char*>(signature_.data());
-    if (EVP_DigestSign(context, out, &size, bytes(), message_.size()) != 1) {
-      give_up("OpenSSL cannot sign");
-    }
-    signature_.resize(size);
-    EVP_MD_CTX_free(context);
-  }
-  Raw(const Raw&) = delete;
-  Raw& operator=(const Raw&) = delete;
-  ~Raw() { EVP_PKEY_free(key_); }
-
-  void verify() const {
-    EVP_MD_CTX* const context = EVP_MD_CTX_new();
-    EVP_PKEY_CTX* options = nullptr;
-    const auto* const signature = reinterpret_cast<const unsigned char*>(signature_.data());
-    const bool good =
-        EVP_DigestVerifyInit(context, &options, digest(), nullptr, key_) == 1 && set(options) &&
-        EVP_DigestVerify(context, signature, signature_.size(), bytes(), message_.size()) == 1;
-    EVP_MD_CTX_free(context);
-    if (!good) give_up("OpenSSL refuses its own signature");
-  }
-
- private:
-  const EVP_MD* digest() const {
-    if (algorithm_ == Algorithm::eddsa) return nullptr;
-    return algorithm_ == Algorithm::es384 ? EVP_sha384() : EVP_sha256();
-  }
-  bool set(EVP_PKEY_CTX* options) const {
-    if (algorithm_ != Algorithm::ps256) return true;
-    return EVP_PKEY_CTX_set_rsa_padding(options, RSA_PKCS1_PSS_PADDING) == 1 &&
-           EVP_PKEY_CTX_set_rsa_pss_saltlen(options, RSA_PSS_SALTLEN_DIGEST) == 1;
-  }
-  const unsigned char* bytes() const {
-    return reinterpret_cast<const unsigned char*>(message_.data());
-  }
-
-  const Algorithm algorithm_;
-  const std::string message_;
-  std::string signature_;
-  EVP_PKEY* key_ = nullptr;
-};
 
 std::string signing_input(Algorithm algorithm) {
   const auto now = static_cast<long>(std::time(nullptr));
@@ -207,10 +142,13 @@ int verify_cost(char** argv) {
     const Algorithm algorithm = subjects[i].algorithm;
     const std::string input = signing_input(algorithm);
     const std::string token = input + "." + base64url(value_of(keys[i].sign(algorithm, input)));
-    const Raw raw(keys[i], algorithm, input);
+    const RawKey raw(keys[i].to_pem());
+    const std::string signature = raw.sign(algorithm, input);
     std::vector<double> ours, theirs, ratios;
     for (int round = 0; round < rounds; ++round) {
-      theirs.push_back(microseconds(span, [&raw] { raw.verify(); }));
+      theirs.push_back(microseconds(span, [&] {
+        if (!raw.verify(algorithm, input, signature)) give_up("OpenSSL refuses its own signature");
+      }));
       ours.push_back(microseconds(span, [&court, &token] { court.judge(token); }));
       ratios.push_back(theirs.back() / ours.back());
     }

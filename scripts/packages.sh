@@ -60,10 +60,10 @@ need_for_building() {
   need "the libraries it is built on" "${LIBRARIES[@]}"
 }
 
-# configure PRESET: quiet unless it fails.
+# configure PRESET [-DNAME=VALUE]…: quiet unless it fails.
 configure() {
   local log
   log=$(mktemp)
-  cmake --preset "$1" >"$log" 2>&1 || { cat "$log" >&2; rm -f "$log"; die "configuring $1 failed"; }
+  cmake --preset "$@" >"$log" 2>&1 || { cat "$log" >&2; rm -f "$log"; die "configuring $1 failed"; }
   rm -f "$log"
 }

@@ -177,7 +177,7 @@ TEST(Checkup, ProposesOnlyAnIssuerThatCouldBeConfigured) {
 TEST(Checkup, ShowsWhatStrangersWriteOnlyAsPrintableText) {
   const IssuerOptions options = options_for();
   json::object metadata = document("https://idp.example/\x1b[31m");
-  metadata["code_challenge_methods_supported"] = {"\x1b[2J"};
+  metadata["code_challenge_methods_supported"] = json::array{"\x1b[2J"};
   for (const Finding& one : check_up(options, evidence_of(options, metadata))) {
     EXPECT_EQ(one.found.find('\x1b'), std::string::npos) << one.check;
     EXPECT_EQ(one.fix.find('\x1b'), std::string::npos) << one.check;
