@@ -52,7 +52,7 @@ crypto::PrivateKey key_from(const std::string& path) {
   return std::move(*key);
 }
 
-// tokens KEY KID ISSUER AUDIENCE SUBJECT COUNT: one token a line, all different.
+// tokens KEY KID ISSUER AUDIENCE SUBJECT COUNT SCOPES: one token a line, all different.
 int make_tokens(char** argv) {
   const auto key = key_from(argv[0]);
   const long count = std::atol(argv[5]);
@@ -61,8 +61,8 @@ int make_tokens(char** argv) {
       base64url(fmt::format(R"({{"alg":"RS256","typ":"at+jwt","kid":"{}"}})", argv[1]));
   for (long i = 0; i < count; ++i) {
     const std::string claims = fmt::format(
-        R"({{"iss":"{}","aud":"{}","sub":"{}","scope":"read write execute","kubiya_api_key":"kb-bench","iat":{},"exp":{},"jti":"{}"}})",
-        argv[2], argv[3], argv[4], now, now + 7200, random_id());
+        R"({{"iss":"{}","aud":"{}","sub":"{}","scope":"{}","kubiya_api_key":"kb-bench","iat":{},"exp":{},"jti":"{}"}})",
+        argv[2], argv[3], argv[4], argv[6], now, now + 7200, random_id());
     const std::string input = header + "." + base64url(claims);
     std::cout << input << '.' << base64url(*key.sign(crypto::Algorithm::rs256, input)) << '\n';
   }
@@ -184,7 +184,7 @@ int spawn_loop(char** argv) {
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   const std::string what = argc > 1 ? argv[1] : "";
-  if (what == "tokens" && argc == 8) return make_tokens(argv + 2);
+  if (what == "tokens" && argc == 9) return make_tokens(argv + 2);
   if (what == "strangers" && argc == 5) return make_strangers(argv + 2);
   if (what == "keys" && argc == 4) return make_keys(argv + 2);
   if (what == "verify-cost" && argc == 4) return bench::verify_cost(argv + 2);
@@ -192,7 +192,7 @@ int main(int argc, char** argv) {
   if (what == "group-commit" && argc == 5) return group_commit(argv + 2);
   if (what == "spawn" && argc == 3) return spawn_loop(argv + 2);
   std::fprintf(stderr,
-               "usage: bench_tools tokens KEY KID ISSUER AUDIENCE SUBJECT COUNT | strangers ISSUER "
+               "usage: bench_tools tokens KEY KID ISSUER AUDIENCE SUBJECT COUNT SCOPES | strangers ISSUER "
                "AUDIENCE COUNT | keys DATA_DIR COUNT | verify-server KEY PORT BYTES | verify-cost "
                "ROUNDS MILLISECONDS | group-commit FILE BATCH SECONDS | spawn SECONDS\n");
   return 2;

@@ -109,8 +109,8 @@ class World:
         self.children.append(child)
         return child
 
-    def tokens(self, audience, subject, count, issuer=None, kid=None):
-        return subprocess.run([TOOLS, "tokens", self.key, kid or self.kid, issuer or self.issuer, audience, subject, str(count)],
+    def tokens(self, audience, subject, count, issuer=None, kid=None, scope="read write execute"):
+        return subprocess.run([TOOLS, "tokens", self.key, kid or self.kid, issuer or self.issuer, audience, subject, str(count), scope],
                               check=True, capture_output=True, text=True).stdout.split()
 
     def file(self, name, text):
@@ -204,9 +204,10 @@ def wrk(url, script, seconds, pid, connections=32, errors=False):
         raise SystemExit("bench: errors under load:\n" + out)
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1))
     requests = int(re.search(r"(\d+) requests in", out).group(1))
-    value, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", out).groups()
-    p99 = float(value) * {"us": 1e-3, "ms": 1, "s": 1e3}[unit]
-    return rate, p99, used / max(requests, 1) * 1e6
+    def percentile(n):
+        value, unit = re.search(rf"{n}%\s+([\d.]+)(us|ms|s)", out).groups()
+        return float(value) * {"us": 1e-3, "ms": 1, "s": 1e3}[unit]
+    return rate, percentile(99), used / max(requests, 1) * 1e6, percentile(50)
 
 
 def call(port, token, name="whoami", arguments=None, tls=False):
@@ -241,7 +242,7 @@ class Load:
         self.title, self.url, self.script, self.pid = title, url, script, pid
 
 
-RATE, P99, CPU = 0, 1, 2
+RATE, P99, CPU, P50 = 0, 1, 2, 3
 
 
 class Rounds:
@@ -261,7 +262,7 @@ class Rounds:
         return statistics.median(a[what] / b[what] for a, b in zip(self.rows[title], self.rows[base]))
 
     def record(self, name, metric, title, base, what):
-        unit = {RATE: "1/s", P99: "ms", CPU: "us"}[what]
+        unit = {RATE: "1/s", P99: "ms", CPU: "us", P50: "ms"}[what]
         record(name, metric, self.median(title, what), unit, self.median(base, what), self.ratio(title, base, what))
 
 

@@ -47,7 +47,9 @@ void Loop::run() {
     const int count = ::epoll_wait(epoll_.get(), events.data(), events.size(), wait_ms());
     ASSERT(count >= 0 || errno == EINTR, "epoll_wait on our own descriptors");
     for (int i = 0; i < count; ++i) {
-      const auto reader = readers_.find(events[static_cast<std::size_t>(i)].data.u64);
+      // A copy: the kernel's structure is packed, so that nothing may refer into it.
+      const std::uint64_t id = events[static_cast<std::size_t>(i)].data.u64;
+      const auto reader = readers_.find(id);
       if (reader == readers_.end()) continue;  // the wake-up, or unwatched by an earlier event
       const Task task = reader->second;        // it may unwatch itself
       task();
