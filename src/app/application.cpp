@@ -21,6 +21,7 @@
 #include "base/worker_pool.h"
 #include "crypto/digest.h"
 #include "mcp/endpoint.h"
+#include "mcp/once_page.h"
 #include "mcp/stdio.h"
 #include "policy/policy.h"
 
@@ -100,7 +101,10 @@ class Built final : public Application {
                                        {"mode", config_.issuers.empty() ? "api-key" : "token"}});
     for (const std::string& hint : hints()) log::warn(hint);
     const SignalsBlocked blocked({SIGPIPE});
-    key_watch_->start([this] { return person_watch_->look(); });
+    key_watch_->start([this]() -> Result<> {
+      TRY_VOID(revoke_unseen());
+      return person_watch_->look();
+    });
     if (stdio_) {
       stdio_thread_ = std::thread([this] { serve_stdio(); });
       return;
@@ -144,6 +148,7 @@ class Built final : public Application {
     runs_.emplace(*database_);
     approvals_.emplace(*database_);
     meta_.emplace(*database_);
+    keys_.emplace(*database_);
     if (const auto known = TRY(meta_->get("installation_id"))) {
       installation_id_ = *known;
     } else {
@@ -158,6 +163,7 @@ class Built final : public Application {
     journal_ = TRY(audit::Journal::open(options, clock_));
     key_watch_.emplace(*database_, *journal_, *key_book_);
     TRY_VOID(key_watch_->settle());
+    one_time_box_.emplace(config_.one_time, clock_);
     person_watch_.emplace(
         *database_, *journal_, person_book_, [this] { return open_vault_keys(config_, false); },
         [this](const auto& people) { keep_out(people); });
@@ -218,7 +224,8 @@ class Built final : public Application {
                                    config_.workflow,
                                    config_.wait_default,
                                    config_.wait_max,
-                                   config_.name};
+                                   config_.name,
+                                   key_services()};
     if (hooks.fill_catalogue) {
       TRY_VOID(hooks.fill_catalogue(catalogue_, timers_, *workers_, clock_));
     } else {
@@ -226,6 +233,25 @@ class Built final : public Application {
     }
     if (hooks.add_tools) TRY_VOID(hooks.add_tools(catalogue_.tools()));
     return check_rules();
+  }
+
+  // Nobody can be shown a page where there is no HTTP.
+  std::shared_ptr<const tools::KeyServices> key_services() {
+    const bool shows = config_.transport != Transport::stdio;
+    return std::make_shared<const tools::KeyServices>(tools::KeyServices{
+        *keys_, *key_book_, *one_time_box_, [this] { return key_watch_->settle(); },
+        shows ? config_.public_url + std::string(mcp::kOncePath) : std::string()});
+  }
+
+  Result<> revoke_unseen() {
+    Result<> result;
+    for (const std::string& id : one_time_box_->take_lost()) {
+      const auto revoked = keys_->revoke(id, unix_ms(clock_.wall()), "nobody saw it");
+      if (revoked) continue;
+      one_time_box_->lose(id);  // until it is revoked
+      result = revoked;
+    }
+    return result;
   }
 
   // A rule for a tool that is not there would be a lock on no door.
@@ -284,9 +310,10 @@ class Built final : public Application {
     options.bad_credentials_per_minute = config_.bad_credentials_per_minute;
     options.bad_credential_peers = config_.bad_credential_peers;
     options.loops = config_.server.threads;
-    endpoint_.emplace(std::move(options),
-                      mcp::EndpointServices{*authenticator_, *policy_, *journal_, catalogue_,
-                                            *workers_, clock_, [this] { return readiness(); }});
+    endpoint_.emplace(
+        std::move(options),
+        mcp::EndpointServices{*authenticator_, *policy_, *journal_, catalogue_, *workers_, clock_,
+                              [this] { return readiness(); }, &*one_time_box_});
     // Sign-in pages of any origin read the metadata; it is nobody's data.
     config_.server.guard.public_prefixes.push_back("/.well-known/");
     if (config_.transport == Transport::stdio) {
@@ -360,6 +387,9 @@ class Built final : public Application {
 
   // The first time there is no engine yet.
   void keep_out(const std::vector<store::CutoffRow>& cutoffs) {
+    if (one_time_box_) {
+      for (const auto& row : cutoffs) one_time_box_->drop_of(row.issuer, row.subject);
+    }
     if (!backend_) return;
     std::vector<engine::PersonName> people;
     people.reserve(cutoffs.size());
@@ -377,7 +407,9 @@ class Built final : public Application {
   std::optional<store::Runs> runs_;
   std::optional<store::Approvals> approvals_;
   std::optional<store::Meta> meta_;
+  std::optional<store::Keys> keys_;
   std::optional<identity::KeyBook> key_book_;
+  std::optional<identity::OneTimeBox> one_time_box_;
   std::unique_ptr<audit::Journal> journal_;
   identity::PersonBook person_book_;
   std::optional<PersonWatch> person_watch_;

@@ -88,6 +88,11 @@ void add_identity(std::vector<Key>& t) {
   t.push_back(number(
       "identity.cold_per_turn", [](D& d) -> auto& { return d.config.identity.cold_per_turn; },
       {1, 10'000}, "Signature checks per turn of an event loop."));
+  t.push_back(duration(
+      "identity.link_lifetime", [](D& d) -> auto& { return d.config.one_time.lifetime; },
+      {10 * kSecond, 24 * kHour},
+      "How long the link works that shows a new API key once. A key that nobody looked at in that "
+      "time is revoked."));
   t.push_back(dpop_algorithms());
   t.push_back(duration(
       "identity.dpop.window", [](D& d) -> auto& { return d.config.identity.dpop.window; },

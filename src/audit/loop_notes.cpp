@@ -10,18 +10,6 @@ namespace {
 constexpr std::string_view kOthers = "*";
 constexpr std::chrono::seconds kSettleEvery{1};
 
-std::string_view to_text(CredentialKind kind) {
-  switch (kind) {
-    case CredentialKind::token:
-      return "token";
-    case CredentialKind::api_key:
-      return "api_key";
-    case CredentialKind::shared_key:
-      return "shared_key";
-  }
-  return "token";
-}
-
 }  // namespace
 
 void describe(Record& record, const Principal& principal) {
@@ -29,7 +17,7 @@ void describe(Record& record, const Principal& principal) {
   record.issuer = principal->issuer;
   record.subject = principal->subject;
   record.client = principal->client;
-  record.credential = to_text(principal->kind);
+  record.credential = to_string(principal->kind);
   record.key = principal->key_fingerprint;
 }
 

@@ -15,6 +15,20 @@ void append_field(std::string& out, std::string_view field) {
 
 }  // namespace
 
+std::string_view to_string(CredentialKind kind) {
+  switch (kind) {
+    case CredentialKind::token:
+      return "token";
+    case CredentialKind::client_token:
+      return "client_token";
+    case CredentialKind::api_key:
+      return "api_key";
+    case CredentialKind::shared_key:
+      return "shared_key";
+  }
+  return "token";
+}
+
 Principal::Principal(PrincipalFacts&& facts) : facts_(std::move(facts)) {
   constexpr std::size_t kPunctuation = 20;  // three lengths, as long as they are of four digits
   owner_.reserve(facts_.tenant.size() + facts_.issuer.size() + facts_.subject.size() +

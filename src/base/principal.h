@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -19,7 +20,13 @@ namespace identity {
 class Minter;
 }
 
-enum class CredentialKind { token, api_key, shared_key };
+enum class CredentialKind {
+  token,         // of a person
+  client_token,  // of a client that acts for itself (RFC 6749 §4.4): it is the principal
+  api_key,
+  shared_key,
+};
+std::string_view to_string(CredentialKind kind);
 
 struct PrincipalFacts {
   std::string tenant = "default";

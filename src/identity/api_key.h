@@ -53,6 +53,7 @@ class KeyBook {
  public:
   explicit KeyBook(Secret pepper) : pepper_(std::move(pepper)) {}
   void replace(std::vector<store::KeyRow> rows);  // any thread
+  NewKey make() const { return make_key(pepper_); }
   // Grows with each replacement; a key checked under an older epoch must be checked again.
   std::uint64_t epoch() const { return epoch_.load(std::memory_order_acquire); }
   // The row of a good, unexpired, unrevoked key whose place no other has taken; otherwise

@@ -186,6 +186,20 @@ std::string lifetime(Wall expires_at, Wall now) {
 }
 
 // Everything but issuer and audience, which tokens and introspection answers treat differently.
+// Whether a client got the token in its own name. RFC 9068 §2.2 gives such a token the client's id
+// as its subject; the rest is how Auth0, Entra ID and Keycloak say it. Told to the reader of the
+// audit trail; it decides nothing.
+bool acts_for_itself(const json::object& claims, const TokenFacts& facts) {
+  if (find_string(claims, "gty") == "client-credentials") return true;
+  if (find_string(claims, "idtyp") == "app") return true;
+  if (facts.client.empty()) return false;
+  if (facts.subject == facts.client) return true;
+  constexpr std::string_view kServiceAccount = "service-account-";
+  const std::string_view name = find_string(claims, "preferred_username").value_or("");
+  return name.starts_with(kServiceAccount) &&
+         iequals(name.substr(kServiceAccount.size()), facts.client);
+}
+
 Checked<TokenFacts> read_facts(const json::object& claims, const TokenRules& rules, Origin origin,
                                std::string issuer, Wall now, Trail* trail) {
   TokenFacts facts;
@@ -220,6 +234,7 @@ Checked<TokenFacts> read_facts(const json::object& claims, const TokenRules& rul
   facts.display_name = shown_claim(claims, rules.name_claims);
   facts.email = shown_email(claims);
   facts.client = shown_claim(claims, rules.client_claims);
+  facts.of_client = acts_for_itself(claims, facts);
   return facts;
 }
 

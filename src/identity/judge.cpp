@@ -282,7 +282,7 @@ Answer Judge::admit(TokenFacts token, const TokenRules& rules, const Judgement& 
   facts.required_scopes = rules.required_scopes;
   facts.groups = std::move(token.groups);
   facts.token_scopes = std::move(token.scopes);
-  facts.kind = CredentialKind::token;
+  facts.kind = token.of_client ? CredentialKind::client_token : CredentialKind::token;
   facts.api_key = std::move(token.api_key);
   facts.api_key_source = std::move(token.api_key_source);
   good.deadline = deadline(good.valid_until, wall);

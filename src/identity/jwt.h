@@ -124,6 +124,7 @@ struct TokenFacts {
   std::string api_key_source;  // "claim:kubiya_api_key"; empty when none
   std::string key_reference;   // the name of a key in the vault; empty when none
   ConfirmationPtr confirmation;
+  bool of_client = false;  // of a client that acts for itself, not for a person
 };
 
 // Claims against the rules, `now` as a parameter. Cheap checks: meant to run before the

@@ -12,6 +12,11 @@ namespace {
 constexpr std::string_view kCaching = R"(,"ttlMs":60000,"cacheScope":"private")";
 constexpr std::string_view kTasksExtension = "io.modelcontextprotocol/tasks";
 constexpr std::string_view kAppsExtension = "io.modelcontextprotocol/ui";
+// How a client came by its token is between it and the authorization server; these two ways are
+// named, because the resource server has to take such tokens, and does.
+constexpr std::string_view kTokenExtensions[] = {
+    "io.modelcontextprotocol/oauth-client-credentials",
+    "io.modelcontextprotocol/enterprise-managed-authorization"};
 
 void append_text_block(std::string& out, std::string_view text) {
   out += R"([{"type":"text","text":)";
@@ -80,6 +85,9 @@ json::object Results::capabilities(Era era) const {
   json::object extensions;
   if (offers_.tasks && era == Era::modern) extensions[kTasksExtension] = json::object{};
   if (offers_.apps) extensions[kAppsExtension] = json::object{};
+  if (offers_.authorization) {
+    for (const auto name : kTokenExtensions) extensions[name] = json::object{};
+  }
   if (!extensions.empty()) all["extensions"] = std::move(extensions);
   return all;
 }

@@ -27,7 +27,8 @@ struct Offers {
   bool resources = false;
   bool completions = false;
   bool tasks = false;
-  bool apps = false;  // results that a host can show as a page of ours
+  bool authorization = false;  // callers come with tokens of an authorization server
+  bool apps = false;           // results that a host can show as a page of ours
 };
 
 // `id` and `result` are JSON text.

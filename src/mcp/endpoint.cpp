@@ -5,6 +5,7 @@
 
 #include "base/encoding.h"
 #include "base/ids.h"
+#include "mcp/once_page.h"
 
 namespace kubiya::mcp {
 namespace {
@@ -15,8 +16,9 @@ using identity::Reason;
 constexpr std::string_view kResourceRoot = "/.well-known/oauth-protected-resource";
 constexpr std::string_view kServerMetadata = "/.well-known/oauth-authorization-server";
 
-Offers offers_of(const tools::Catalogue& catalogue) {
+Offers offers_of(const tools::Catalogue& catalogue, Mode mode) {
   Offers offers;
+  offers.authorization = mode == Mode::token;
   offers.prompts = !catalogue.prompts().empty();
   offers.resources = !catalogue.families().empty();
   offers.completions = offers.prompts || offers.resources;
@@ -34,7 +36,7 @@ bool is_get(std::string_view method) { return method == "GET" || method == "HEAD
 Endpoint::Endpoint(EndpointOptions options, EndpointServices services)
     : options_(std::move(options)),
       services_(std::move(services)),
-      results_(options_.info, offers_of(services_.catalogue)),
+      results_(options_.info, offers_of(services_.catalogue, services_.authenticator.mode())),
       handles_(options_.handle_secret),
       log_(options_.logging, options_.loops, options_.log_strangers_per_second),
       bad_credentials_(options_.bad_credentials_per_minute, options_.bad_credential_peers),
@@ -82,6 +84,7 @@ void Endpoint::handle(const http::Request& request, http::Responder responder) {
     }
     return other_method(x, identifies ? "GET, HEAD, POST, OPTIONS" : "POST, OPTIONS");
   }
+  if (path.starts_with(kOncePath)) return one_time(x);
   const bool metadata = path == kResourceRoot || path == resource_path_ || path == kServerMetadata;
   if (path != "/healthz" && path != "/readyz" && !metadata) return not_found(x);
   if (!get) return other_method(x, "GET, HEAD, OPTIONS");

@@ -7,7 +7,8 @@
 // each stop being one function. What is left: the look of answers (endpoint_answers.cpp), calls
 // that have to ask (endpoint_rounds.cpp), lists and completion (endpoint_lists.cpp), the
 // legacy era's sessions and batches (endpoint_sessions.cpp), the modern era's tasks and
-// subscriptions (endpoint_tasks.cpp), refusals (endpoint_refusals.cpp).
+// subscriptions (endpoint_tasks.cpp), one-time links (endpoint_once.cpp), refusals
+// (endpoint_refusals.cpp).
 #pragma once
 
 #include <functional>
@@ -25,6 +26,7 @@
 #include "http/peer_budget.h"
 #include "identity/authenticator.h"
 #include "identity/metadata.h"
+#include "identity/one_time_box.h"
 #include "mcp/answer.h"
 #include "mcp/exchange.h"
 #include "mcp/handles.h"
@@ -76,6 +78,7 @@ struct EndpointServices {
   WorkerPool& workers;
   const Clock& clock;
   std::function<Readiness()> readiness;
+  identity::OneTimeBox* once = nullptr;  // null: there are no one-time links
 };
 
 class Endpoint final : public http::Handler {
@@ -215,6 +218,10 @@ class Endpoint final : public http::Handler {
   // Nothing when the request was refused.
   std::optional<TaskCall> task_call(const ExchangePtr& x, const policy::Operation& operation);
   void publish(tools::Changes::List list, const std::string& tenant);
+
+  // endpoint_once.cpp: no MCP, pages for people.
+  void one_time(const ExchangePtr& x);
+  void show_once(const ExchangePtr& x, const std::shared_ptr<identity::Unseen>& what, bool html);
 
   // endpoint_refusals.cpp: the side roads.
   void refuse_credential(const ExchangePtr& x, const identity::Refused& refused);

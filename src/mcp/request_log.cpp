@@ -5,6 +5,7 @@
 
 #include "base/encoding.h"
 #include "base/log.h"
+#include "mcp/once_page.h"
 
 namespace kubiya::mcp {
 
@@ -63,7 +64,7 @@ void RequestLog::line(const Exchange& x, int status, std::string_view reason, Mo
   if (!who && !may_tell_stranger(reason, now)) return;
   const auto micros =
       std::chrono::duration_cast<std::chrono::microseconds>(now - x.request.received).count();
-  const std::string path = printable(x.request.path, 128);
+  const std::string path = printable(path_to_log(x.request.path), 128);
   const std::string method = printable(x.message.method, 64);
   const std::string_view trace = x.message.traceparent;
   std::string own;

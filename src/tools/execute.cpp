@@ -14,6 +14,7 @@
 #include "tools/families.h"
 #include "tools/follow.h"
 #include "tools/questions.h"
+#include "tools/run_page.h"
 #include "tools/spec.h"
 #include "tools/view.h"
 
@@ -245,6 +246,7 @@ Result<> add_execute_tool(Registry& registry, const Services& services) {
   tool.operation.needs_api_key = true;
   tool.target_argument = "name";
   tool.decides_again = true;
+  tool.meta = shown_on_run_page();
   tool.annotations = {.destructive = true, .idempotent = false, .open_world = true};
   return registry.add(
       std::move(tool),

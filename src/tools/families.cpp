@@ -2,6 +2,7 @@
 #include "tools/families.h"
 
 #include "tools/published.h"
+#include "tools/run_page.h"
 
 namespace kubiya::tools {
 
@@ -14,8 +15,10 @@ Result<> fill_catalogue(Catalogue& catalogue, const Services& given) {
   TRY_VOID(add_workflow_tools(catalogue.tools(), services));
   TRY_VOID(add_run_tools(catalogue.tools(), services));
   TRY_VOID(add_approval_tools(catalogue.tools(), services));
+  TRY_VOID(add_key_tools(catalogue.tools(), services));
   TRY_VOID(add_prompts(catalogue, services));
   add_resources(catalogue, services);
+  add_run_page(catalogue);
   add_run_tasks(catalogue, services);
   // Names of the server's own tools are known now.
   TRY_VOID(services.published->refresh());

@@ -11,6 +11,8 @@
 #include "base/timers.h"
 #include "base/worker_pool.h"
 #include "engine/backend.h"
+#include "identity/api_key.h"
+#include "identity/one_time_box.h"
 #include "policy/policy.h"
 #include "store/approvals.h"
 #include "store/store.h"
@@ -19,6 +21,16 @@
 #include "workflow/plan.h"
 
 namespace kubiya::tools {
+
+// The API keys of this installation and the page that shows a new one.
+struct KeyServices {
+  store::Keys& keys;
+  const identity::KeyBook& book;
+  identity::OneTimeBox& box;
+  // After a change: it is on record, and known to every event loop. Blocks.
+  std::function<Result<>()> changed;
+  std::string link_base;  // a token goes behind it; empty: nobody can be shown a key
+};
 
 // What the families work with. All references outlive the registry.
 class Published;
@@ -37,7 +49,8 @@ struct Services {
   std::chrono::seconds wait_default{25};
   std::chrono::seconds wait_max{3'600};
   std::string server_name;
-  std::shared_ptr<Published> published = {};  // filled in by fill_catalogue()
+  std::shared_ptr<const KeyServices> keys = {};  // null: no tools for them
+  std::shared_ptr<Published> published = {};     // filled in by fill_catalogue()
 };
 
 // Everything below.
@@ -51,6 +64,8 @@ Result<> add_run_tools(Registry& registry, const Services& services);
 Result<> add_execute_tool(Registry& registry, const Services& services);
 // list_approvals, decide_approval.
 Result<> add_approval_tools(Registry& registry, const Services& services);
+// list_, create_, rotate_, revoke_api_key.
+Result<> add_key_tools(Registry& registry, const Services& services);
 // whoami.
 Result<> add_identity_tools(Registry& registry, const Services& services);
 // workflow://{name}, run://{id}, run://{id}/log.

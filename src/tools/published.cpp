@@ -7,6 +7,7 @@
 
 #include "base/encoding.h"
 #include "base/log.h"
+#include "tools/run_page.h"
 
 namespace kubiya::tools {
 namespace {
@@ -75,6 +76,7 @@ Result<std::shared_ptr<const Tool>> Published::make(const workflow::Definition& 
                          : definition.description;
   spec.input_schema = to_json(workflow::params_schema(definition));
   spec.output_schema = execution_schema();
+  spec.meta = shown_on_run_page();
   spec.annotations = {.destructive = publication.destructive,
                       .idempotent = publication.idempotent,
                       .open_world = true};

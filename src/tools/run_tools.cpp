@@ -5,8 +5,10 @@
 
 #include "base/encoding.h"
 #include "tools/families.h"
+#include "tools/run_page.h"
 #include "tools/spec.h"
 #include "tools/view.h"
+#include "workflow/definition.h"
 #include "workflow/plan.h"
 
 namespace kubiya::tools {
@@ -27,7 +29,7 @@ constexpr std::string_view kRun =
     R"("digest":{"type":"string"},"traceparent":{"type":"string"},"outputs":{"type":"object"},"steps":{"type":"array","items":{"type":"object",)"
     R"("properties":{"name":{"type":"string"},"status":{"type":"string"},"attempt":{"type":"integer"},)"
     R"("exit_code":{"type":"integer"},"reason":{"type":"string"},"output":{"type":"string"},"output_truncated":{"type":"boolean"},)"
-    R"("started_at":{"type":["string","null"]},"finished_at":{"type":["string","null"]}},)"
+    R"("started_at":{"type":["string","null"]},"finished_at":{"type":["string","null"]},"depends":{"type":"array","items":{"type":"string"}}},)"
     R"("required":["name","status","attempt"]}},)"
     R"("truncated":{"type":"boolean","description":"Steps or parts of outputs were left out: `after` = `next` shows further steps, get_execution_logs the whole output of a step"},)"
     R"("waits_for":{"type":"array","description":"Approvals that the run waits for; decide_approval decides them","items":)"
@@ -127,11 +129,29 @@ void cancel(const Services& services, const std::shared_ptr<const Call>& call,
   done(std::move(*shown).result());
 }
 
+// Which steps each step waits for, as the definition that runs has it. One that was stored under
+// wider limits is shown without.
+void add_graph(const Services& services, Shown& shown) {
+  const auto parsed =
+      workflow::parse(shown.run.definition, services.workflow_limits, shown.run.workflow);
+  json::value* const steps = shown.view.if_contains("steps");
+  if (!parsed.definition || steps == nullptr) return;
+  for (json::value& entry : steps->get_array()) {
+    const std::string_view name = find_string(entry.get_object(), "name").value_or("");
+    for (const workflow::Step& step : parsed.definition->steps) {
+      if (step.name != name) continue;
+      entry.get_object()["depends"] = json::array(step.depends.begin(), step.depends.end());
+    }
+  }
+}
+
 Result<ToolResult> get(const Call& call, const Services& services) {
   const auto run = TRY(visible_run(call, services));
   const auto after = parse_cursor(find_string(call.arguments, "after").value_or("0"));
   if (!after) return fail(Code::invalid, kBadCursor);
-  return TRY(show(services, run.id, static_cast<std::size_t>(after->id))).result();
+  Shown shown = TRY(show(services, run.id, static_cast<std::size_t>(after->id)));
+  if (find_bool(call.arguments, "graph").value_or(false)) add_graph(services, shown);
+  return std::move(shown).result();
 }
 
 Result<ToolResult> list(const Call& call, const Services& services) {
@@ -196,6 +216,21 @@ Result<ToolResult> logs(const Call& call, const Services& services) {
   return result;
 }
 
+ToolSpec get_spec() {
+  ToolSpec tool = tool_spec(
+      "execution_id", "get_execution", {"read"}, Effect::reads, "Get an execution",
+      "Shows how one of your executions stands: status, steps, outputs. Long ones come in parts: "
+      "`truncated` says so.",
+      object_schema(
+          fmt::format(
+              R"({},{},"graph":{{"type":"boolean","description":"Also which steps each step waits for"}})",
+              kExecutionId, kAfter),
+          R"("execution_id")"),
+      run_schema());
+  tool.meta = shown_on_run_page();
+  return tool;
+}
+
 Result<> add_read(Registry& registry, const Services& services, ToolSpec tool,
                   Result<ToolResult> (*function)(const Call&, const Services&)) {
   return registry.add(
@@ -247,14 +282,7 @@ Result<ToolResult> execution_answer(const Services& services, const engine::Star
 
 Result<> add_run_tools(Registry& registry, const Services& services) {
   TRY_VOID(add_execute_tool(registry, services));
-  TRY_VOID(add_read(
-      registry, services,
-      tool_spec("execution_id", "get_execution", {"read"}, Effect::reads, "Get an execution",
-                "Shows how one of your executions stands: status, steps, outputs. Long "
-                "ones come in parts: `truncated` says so.",
-                object_schema(fmt::format(R"({},{})", kExecutionId, kAfter), R"("execution_id")"),
-                run_schema()),
-      get));
+  TRY_VOID(add_read(registry, services, get_spec(), get));
   TRY_VOID(add_read(
       registry, services,
       tool_spec(

@@ -4,9 +4,9 @@
 import assert from 'node:assert/strict';
 
 export const TOOLS = [
-  'cancel_execution', 'create_workflow', 'decide_approval', 'execute_workflow', 'get_execution',
-  'get_execution_logs', 'get_workflow', 'list_approvals', 'list_executions', 'list_workflows', 'update_workflow',
-  'validate_workflow', 'whoami',
+  'cancel_execution', 'create_api_key', 'create_workflow', 'decide_approval', 'execute_workflow', 'get_execution',
+  'get_execution_logs', 'get_workflow', 'list_api_keys', 'list_approvals', 'list_executions', 'list_workflows',
+  'revoke_api_key', 'rotate_api_key', 'update_workflow', 'validate_workflow', 'whoami',
 ];
 
 export function environment() {

@@ -11,9 +11,9 @@ from fastmcp.client import Client
 from fastmcp.client.transports import StreamableHttpTransport
 from mcp import MCPError
 
-TOOLS = ["cancel_execution", "create_workflow", "decide_approval", "execute_workflow",
-         "get_execution", "get_execution_logs", "get_workflow", "list_approvals", "list_executions",
-         "list_workflows", "update_workflow", "validate_workflow", "whoami"]
+TOOLS = ["cancel_execution", "create_api_key", "create_workflow", "decide_approval", "execute_workflow", "get_execution",
+         "get_execution_logs", "get_workflow", "list_api_keys", "list_approvals", "list_executions", "list_workflows",
+         "revoke_api_key", "rotate_api_key", "update_workflow", "validate_workflow", "whoami"]
 PORT = urllib.parse.urlsplit(os.environ["BASE_URL"]).port
 # The default of fastmcp asks for the newest revision both sides know.
 MODES = [("default", "default", {}, "2026-07-28"), ("legacy", '`mode="legacy"`', {"mode": "legacy"}, "2025-11-25")]

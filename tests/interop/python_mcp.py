@@ -9,9 +9,9 @@ import httpx2
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 
-TOOLS = ["cancel_execution", "create_workflow", "decide_approval", "execute_workflow", "get_execution",
-         "get_execution_logs", "get_workflow", "list_approvals", "list_executions", "list_workflows",
-         "update_workflow", "validate_workflow", "whoami"]
+TOOLS = ["cancel_execution", "create_api_key", "create_workflow", "decide_approval", "execute_workflow", "get_execution",
+         "get_execution_logs", "get_workflow", "list_api_keys", "list_approvals", "list_executions", "list_workflows",
+         "revoke_api_key", "rotate_api_key", "update_workflow", "validate_workflow", "whoami"]
 MODES = [("default", {}, "2026-07-28"), ('`mode="legacy"`', {"mode": "legacy"}, "2025-11-25")]
 
 

@@ -468,7 +468,8 @@ class Rules(World):
             "read": {"whoami", "list_workflows", "get_workflow", "validate_workflow", "get_execution", "list_executions",
                      "get_execution_logs", "list_approvals"},
             "execute": {"execute_workflow", "cancel_execution", "decide_approval"},
-            "write": {"create_workflow", "update_workflow", "delete_workflow"},
+            "write": {"create_workflow", "update_workflow", "delete_workflow", "list_api_keys", "create_api_key", "rotate_api_key",
+                      "revoke_api_key"},
             "nothing": set(),
         }.items():
             with self.subTest(scope):
@@ -477,7 +478,7 @@ class Rules(World):
                 self.assertEqual(result["cacheScope"], "private")
         names = lambda scope: [t["name"] for t in self.server.rpc(self.token(scope), "tools/list")[2]["result"]["tools"]]
         every = names("admin")
-        self.assertEqual(len(every), 14)
+        self.assertEqual(len(every), 18)
         self.assertEqual(names("read execute"), [name for name in every if name in set(names("read execute"))])
 
     def test_metadata_names_the_scopes_of_rules(self):

@@ -9,12 +9,14 @@ import tempfile
 import time
 import unittest
 
-from harness import MODERN, ROOT, Issuer, Server, b64, until
+from harness import CANARY, MODERN, ROOT, Issuer, Server, b64, until
 
 META = "io.modelcontextprotocol/"
 LEGACY = ("2025-11-25", "2025-06-18", "2025-03-26")
 READS = "whoami list_workflows get_workflow validate_workflow get_execution list_executions get_execution_logs list_approvals".split()
-CHANGES = "create_workflow update_workflow delete_workflow execute_workflow cancel_execution decide_approval".split()
+KEYS = ["list_api_keys"]  # reads, and needs write
+CHANGES = ("create_workflow update_workflow delete_workflow execute_workflow cancel_execution decide_approval "
+           "create_api_key rotate_api_key revoke_api_key").split()
 WAIT = 'while [ ! -e "$GATE" ]; do sleep 0.02; done'
 FLOWS = {"gate": ({"GATE": "/nowhere"}, ['echo "before $KUBIYA_SUBJECT"', WAIT, "echo after"]),
          "once": ({"LEDGER": "/dev/null", "GATE": "/"}, ['echo "$DAG_RUN_ID" >> "$LEDGER"', WAIT]),
@@ -114,6 +116,8 @@ class Modern(unittest.TestCase):
             self.assertEqual((result["resultType"], result["cacheScope"]), ("complete", "private"))
             self.assertEqual(result["supportedVersions"], [MODERN, *LEGACY])
             self.assertEqual(set(result["capabilities"]), {"tools", "prompts", "resources", "completions", "logging", "extensions"})
+            self.assertLessEqual({META + "tasks", META + "oauth-client-credentials", META + "enterprise-managed-authorization"},
+                                 set(result["capabilities"]["extensions"]))
             self.assertGreaterEqual(result["ttlMs"], 0)
             self.assertEqual(set(result["_meta"][META + "serverInfo"]), {"name", "version"})
             self.assertNotIn("mcp-session-id", headers)
@@ -170,20 +174,20 @@ class Modern(unittest.TestCase):
         first, second = (json.loads(modern("tools/list", path=p)[2])["result"] for p in ("/mcp", "/"))
         self.assertEqual(first, second, "the same order each time")
         self.assertEqual((first["resultType"], first["cacheScope"]), ("complete", "private"))
-        self.assertEqual({t["name"] for t in first["tools"]}, {*READS, *CHANGES} - {"delete_workflow"}, "what ada may use")
+        self.assertEqual({t["name"] for t in first["tools"]}, {*READS, *KEYS, *CHANGES} - {"delete_workflow"}, "what ada may use")
         viewer, admin = ({t["name"] for t in server.rpc(token(scope=s), "tools/list")[2]["result"]["tools"]}
                          for s in ("read", "admin"))
-        self.assertEqual((viewer, admin), ({*READS}, {*READS, *CHANGES}))
+        self.assertEqual((viewer, admin), ({*READS}, {*READS, *KEYS, *CHANGES}))
         first = server.rpc(token(scope="admin"), "tools/list")[2]["result"]
         self.assertNotIn("required", first["tools"][0]["inputSchema"], "a tool without arguments comes first")
-        destructive = {*CHANGES} - {"create_workflow"}
+        destructive = {*CHANGES} - {"create_workflow", "create_api_key"}
         for tool in first["tools"]:
             with self.subTest(tool["name"]):
-                reads = tool["name"] in READS
+                reads = tool["name"] in [*READS, *KEYS]
                 notes = {**tool["annotations"]}
                 self.assertTrue(notes.pop("title") and tool["title"] and tool["description"])
                 self.assertEqual(notes, {"readOnlyHint": reads, "destructiveHint": tool["name"] in destructive,
-                                         "idempotentHint": reads or tool["name"] in destructive - {"execute_workflow"},
+                                         "idempotentHint": reads or tool["name"] in destructive - {"execute_workflow", "rotate_api_key"},
                                          "openWorldHint": tool["name"] == "execute_workflow"})
                 self.assertEqual({tool[s]["additionalProperties"] for s in ("inputSchema", "outputSchema")}, {False})
 
@@ -196,13 +200,13 @@ class Legacy(unittest.TestCase):
                 answer = json.loads(legacy(None, "initialize", hello, path, "i")[2])
                 self.assertEqual((answer["id"], answer["result"]["protocolVersion"]), ("i", version))
                 self.assertEqual(set(answer["result"]["capabilities"]),
-                                 {"tools", "prompts", "resources", "completions", "logging"})
+                                 {"tools", "prompts", "resources", "completions", "logging", "extensions"})
                 self.assertEqual(legacy(version, "notifications/initialized", None, path, None)[::2], (202, b""))
                 self.assertEqual(json.loads(legacy(version, "ping", None, path, 7)[2]),
                                  {"jsonrpc": "2.0", "id": 7, "result": {}})
                 tools = json.loads(legacy(version, "tools/list", {}, path)[2])["result"]
                 self.assertEqual(list(tools), ["tools"], "no members of the modern era")
-                self.assertEqual({t["name"] for t in tools["tools"]}, {*READS, *CHANGES} - {"delete_workflow"})
+                self.assertEqual({t["name"] for t in tools["tools"]}, {*READS, *KEYS, *CHANGES} - {"delete_workflow"})
                 called = json.loads(legacy(version, "tools/call", {"name": "whoami"}, path)[2])["result"]
                 self.assertEqual(set(called), {"content", "structuredContent", "isError"})
                 self.assertEqual(called["structuredContent"]["subject"], "ada")
@@ -288,6 +292,36 @@ class Tools(unittest.TestCase):
         self.assertEqual(self.use("delete_workflow", name="made"), {"name": "made", "deleted": True})
         self.assertIn("no workflow named made", self.fails("get_workflow", name="made"))
         self.assertEqual(self.use("get_execution", execution_id=run["execution_id"])["status"], "finished")
+
+    def test_whoami_says_why_and_which_tools_one_lacks_scopes_for(self):
+        told = self.use("whoami", token(scope="read execute", kubiya_api_key=...), explain=True)
+        checks = {c["check"]: c["outcome"] for c in told["checks"]}
+        self.assertIn(issuer.url, checks["issuer"])
+        self.assertEqual((checks["scopes presented"], checks["kind"]), ("read execute", "a person is behind it"))
+        self.assertIn("none", checks["Kubiya API key"])
+        tools = {t["name"]: t for t in told["tools"]}
+        self.assertEqual(set(tools), {*READS, *KEYS, *CHANGES})
+        self.assertEqual(tools["create_workflow"], {"name": "create_workflow", "allowed": False, "missing": ["write"]})
+        self.assertEqual((tools["list_workflows"]["allowed"], tools["execute_workflow"]), (True, {"name": "execute_workflow", "allowed": False}))
+        with_key = self.use("whoami", token(scope="read", kubiya_api_key=CANARY), explain=True)
+        self.assertIn("found in claim:kubiya_api_key", {c["check"]: c["outcome"] for c in with_key["checks"]}["Kubiya API key"])
+        self.assertNotIn(CANARY, json.dumps(with_key))
+        self.assertNotIn("checks", self.use("whoami"))
+
+    def test_a_client_that_acts_for_itself_is_the_principal_and_on_record_as_such(self):
+        for claims in ({"sub": "batch", "client_id": "batch"}, {"sub": "batch@clients", "azp": "batch", "gty": "client-credentials"},
+                       {"sub": "0f3e", "azp": "batch", "idtyp": "app"},
+                       {"sub": "9b1c", "azp": "Batch", "preferred_username": "service-account-batch"}):
+            with self.subTest(claims):
+                machine = token(claims.pop("sub"), scope="read execute", **claims)
+                told = self.use("whoami", machine)
+                self.assertEqual((told["credential"], told["client"].lower()), ("client_token", "batch"))
+                run = self.use("execute_workflow", machine, name="hello")
+                records = [json.loads(r) for r in server.cli("audit", "list", "--json", "--run", run["execution_id"]).stdout.splitlines()]
+                self.assertTrue(records and all(r["credential"] == "client_token" for r in records if "credential" in r))
+                self.assertIn((told["subject"], told["client"]), [(r.get("subject"), r.get("client")) for r in records])
+        for claims in ({"client_id": "batch"}, {"azp": "batch", "preferred_username": "service-account-other"}, {"gty": "password"}):
+            self.assertEqual(self.use("whoami", token(**claims))["credential"], "token")
 
     def test_a_failed_run_is_an_error_that_still_fits_the_schema(self):
         result = server.call(ada, "execute_workflow", name="deploy", params={"env": "moon"})[2]["result"]

@@ -12,9 +12,9 @@ import sys
 import time
 
 CLI = os.path.join(sys.argv[1], "node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js")
-TOOLS = ["cancel_execution", "create_workflow", "decide_approval", "execute_workflow", "get_execution",
-         "get_execution_logs", "get_workflow", "list_approvals", "list_executions", "list_workflows",
-         "update_workflow", "validate_workflow", "whoami"]
+TOOLS = ["cancel_execution", "create_api_key", "create_workflow", "decide_approval", "execute_workflow", "get_execution",
+         "get_execution_logs", "get_workflow", "list_api_keys", "list_approvals", "list_executions", "list_workflows",
+         "revoke_api_key", "rotate_api_key", "update_workflow", "validate_workflow", "whoami"]
 MODES = [([], "default", "2025-11-25"), (["--protocol-era", "auto"], "`--protocol-era auto`", "2026-07-28"),
          (["--protocol-era", "modern"], "`--protocol-era modern`", "2026-07-28")]
 

@@ -14,17 +14,21 @@ use serde_json::{json, Value};
 type Failure = Box<dyn std::error::Error>;
 type Outcome<T> = Result<T, Failure>;
 
-const TOOLS: [&str; 13] = [
+const TOOLS: [&str; 17] = [
     "cancel_execution",
+    "create_api_key",
     "create_workflow",
     "decide_approval",
     "execute_workflow",
     "get_execution",
     "get_execution_logs",
     "get_workflow",
+    "list_api_keys",
     "list_approvals",
     "list_executions",
     "list_workflows",
+    "revoke_api_key",
+    "rotate_api_key",
     "update_workflow",
     "validate_workflow",
     "whoami",

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "identity/one_time_box.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/encoding.h"
+#include "base/ids.h"
+#include "crypto/digest.h"
+
+namespace kubiya::identity {
+namespace {
+
+constexpr std::size_t kTokenBytes = 32;
+// A link that is over is still known as one for as long as it lived.
+constexpr int kKnownLifetimes = 2;
+
+std::string new_token() {
+  std::array<char, kTokenBytes> bytes{};
+  random_bytes(bytes.data(), bytes.size());
+  return base64url({bytes.data(), bytes.size()});
+}
+
+// The few values beyond the last whole hundred million are drawn again, so that all are as likely.
+std::string new_code() {
+  constexpr std::uint32_t kCodes = 100'000'000;
+  constexpr std::uint32_t kFair = UINT32_MAX / kCodes * kCodes;
+  std::uint32_t drawn = kFair;
+  while (drawn >= kFair) random_bytes(&drawn, sizeof drawn);
+  return fmt::format("{:08}", drawn % kCodes);
+}
+
+bool same_person(const Unseen& what, std::string_view issuer, std::string_view subject) {
+  return what.issuer == issuer && what.subject == subject;
+}
+
+}  // namespace
+
+std::string OneTimeBox::place(std::string_view token) {
+  return std::string(crypto::view(crypto::sha256(token)));
+}
+
+Result<OneTimeBox::Link> OneTimeBox::put(Unseen what, bool with_code) {
+  const std::lock_guard lock(mutex_);
+  expire();
+  std::size_t waiting = 0;
+  std::size_t of_one = 0;
+  for (const auto& [at, entry] : entries_) {
+    if (!entry.what) continue;
+    ++waiting;
+    if (same_person(*entry.what, what.issuer, what.subject)) ++of_one;
+  }
+  if (of_one >= options_.most_of_one || waiting >= options_.most) {
+    return fail(Code::busy, "Too many new keys wait to be looked at; open their links first");
+  }
+  Link link{new_token(), with_code ? new_code() : std::string()};
+  entries_[place(link.token)] = {std::move(what), link.code, 0, clock_.mono() + options_.lifetime};
+  return link;
+}
+
+OneTimeBox::Entry* OneTimeBox::find(std::string_view token) {
+  const auto found = entries_.find(place(token));
+  return found == entries_.end() ? nullptr : &found->second;
+}
+
+OneTimeBox::State OneTimeBox::look(std::string_view token) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = entries_.find(place(token));
+  if (found == entries_.end()) return State::unknown;
+  const Entry& entry = found->second;
+  if (!entry.what || entry.ends <= clock_.mono()) return State::gone;
+  return entry.code.empty() ? State::waiting : State::waiting_for_code;
+}
+
+tl::expected<Unseen, OneTimeBox::Trouble> OneTimeBox::take(std::string_view token,
+                                                           std::string_view code) {
+  const std::lock_guard lock(mutex_);
+  expire();
+  Entry* const entry = find(token);
+  if (entry == nullptr) return tl::unexpected(Trouble::unknown);
+  if (!entry->what) return tl::unexpected(Trouble::gone);
+  if (!entry->code.empty() && !crypto::equal_constant_time(entry->code, code)) {
+    if (++entry->wrong_codes < kWrongCodes) return tl::unexpected(Trouble::wrong_code);
+    lost_.push_back(entry->what->key_id);
+    entry->what.reset();
+    return tl::unexpected(Trouble::gone);
+  }
+  return *std::exchange(entry->what, std::nullopt);
+}
+
+void OneTimeBox::lose(const std::string& key_id) {
+  const std::lock_guard lock(mutex_);
+  lost_.push_back(key_id);
+}
+
+void OneTimeBox::drop(std::string_view key_id) {
+  const std::lock_guard lock(mutex_);
+  for (auto& [at, entry] : entries_) {
+    if (entry.what && entry.what->key_id == key_id) entry.what.reset();
+  }
+}
+
+void OneTimeBox::drop_of(std::string_view issuer, std::string_view subject) {
+  const std::lock_guard lock(mutex_);
+  for (auto& [at, entry] : entries_) {
+    if (!entry.what || !same_person(*entry.what, issuer, subject)) continue;
+    lost_.push_back(entry.what->key_id);
+    entry.what.reset();
+  }
+}
+
+std::vector<std::string> OneTimeBox::take_lost() {
+  const std::lock_guard lock(mutex_);
+  expire();
+  return std::exchange(lost_, {});
+}
+
+void OneTimeBox::expire() {
+  const Mono now = clock_.mono();
+  for (auto& [at, entry] : entries_) {
+    if (!entry.what || entry.ends > now) continue;
+    lost_.push_back(entry.what->key_id);
+    entry.what.reset();
+  }
+  const auto forgotten = (kKnownLifetimes - 1) * options_.lifetime;
+  std::erase_if(entries_, [&](const auto& one) { return one.second.ends + forgotten <= now; });
+}
+
+}  // namespace kubiya::identity

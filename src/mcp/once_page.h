@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The pages behind one-time links: a button, then the secret, once. Plain text for who does not
+// ask for HTML. No script, no frame, no cache, nothing from elsewhere. Pure.
+#pragma once
+
+#include <string_view>
+
+#include "http/message.h"
+#include "identity/one_time_box.h"
+
+namespace kubiya::mcp {
+
+inline constexpr std::string_view kOncePath = "/once/";
+
+// The path of a one-time link without what makes it one, for logs; any other path as it is.
+std::string_view path_to_log(std::string_view path);
+
+// Whether a POST to a page of ours comes from one, or from no page at all.
+bool is_from_our_page(const http::Request& request);
+// The field `code` of a form; empty when there is none.
+std::string_view code_of(std::string_view body);
+
+// What a GET is answered, by the state of the link.
+http::Response once_page(identity::OneTimeBox::State state, bool html);
+http::Response once_wrong_code(bool html);
+http::Response once_unrecorded(bool html);
+http::Response once_secret(const identity::Unseen& what, bool html);
+
+}  // namespace kubiya::mcp
