@@ -8,6 +8,7 @@ LIBRARIES=(libboost1.81-dev libboost-url1.81-dev libssl-dev
 TESTS=(nginx-light wrk python3-minimal python3 python3-cryptography python3-pip python3-venv libgtest-dev libgmock-dev librapidcheck-dev curl)
 CHECKERS=(clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev)
 CLIENTS=(nodejs npm)
+BROWSER=(chromium)
 PROVIDERS=(default-jre-headless maven)
 
 die() {

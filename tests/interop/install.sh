@@ -59,18 +59,19 @@ pip_install() {
     "$1/bin/pip" check
 }
 
-# prepare_typescript NAME NODE: NODE is the oldest major version that the SDK says it runs on.
-# Imports are looked up beside the importing file, so the client's source goes beside its packages.
+# prepare_typescript NAME NODE [FOLDER]: NODE is the oldest major version that the SDK says it runs
+# on; FOLDER holds the list of packages. Imports are looked up beside the importing file, so the
+# client's source goes beside its packages.
 prepare_typescript() {
-  local needed=$2 major
+  local needed=$2 major folder=$here${3:+/$3}
   command -v node >/dev/null && command -v npm >/dev/null || unavailable "there is no node or npm"
   major=$(node -p 'process.versions.node.split(".")[0]')
   ((major >= needed)) || unavailable "$1 needs Node $needed, this is $(node --version)"
-  local packages=$root/build/interop-typescript
-  install_once "$packages" "$here/package.json" "$here/package-lock.json" -- \
-    npm_install "$packages" "$here"
+  local packages=$root/build/interop-${3:-typescript}
+  install_once "$packages" "$folder/package.json" "$folder/package-lock.json" -- \
+    npm_install "$packages" "$folder"
   install -C -m 644 "$here/checks.mjs" "$here/$1.mjs" "$packages/"
-  client=(node "$packages/$1.mjs")
+  client=(node "$packages/${1##*/}.mjs")
 }
 
 # Puts Node.js 22 in front of PATH: Debian's is older than some programs ask for.
@@ -102,6 +103,13 @@ prepare_inspector() {
   install_once "$packages" "$here"/inspector/package{,-lock}.json -- \
     npm_install "$packages" "$here/inspector"
   client=(/usr/bin/python3 "$here/inspector/inspector.py" "$packages")
+}
+
+prepare_apps() {
+  prepare_typescript apps/host 20 apps
+  CHROMIUM=$(command -v chromium || command -v chromium-browser || command -v google-chrome) ||
+    unavailable "there is no Chromium"
+  export CHROMIUM
 }
 
 # older_than WANTED FOUND: versions.

@@ -7,6 +7,7 @@
 #   python_mcp                      official Python SDK
 #   go | rust                       official Go and Rust SDKs
 #   inspector                       command line of the MCP Inspector
+#   apps                            a host of MCP Apps, in Chromium
 #   seed_curl                       the curl lines of the README
 # run.sh conformance [--write]: the official conformance suite, see conformance/conformance.py.
 # The server is $KUBIYA_BINARY or build/release/kubiya-mcp. Clients are installed under build/ as
@@ -86,13 +87,14 @@ case $name in
   go) prepare_go ;;
   rust) prepare_rust ;;
   inspector) prepare_inspector ;;
+  apps) prepare_apps ;;
   seed_curl) client=(bash "$here/seed_curl.sh") ;;
   conformance)
     prepare_conformance
     exec /usr/bin/python3 "$here/conformance/conformance.py" "$suite" "${@:2}"
     ;;
   *)
-    echo "usage: $0 typescript_v1|typescript_v2|python_fastmcp|python_mcp|go|rust|inspector|seed_curl|conformance" >&2
+    echo "usage: $0 typescript_v1|typescript_v2|python_fastmcp|python_mcp|go|rust|inspector|apps|seed_curl|conformance" >&2
     exit 2
     ;;
 esac
