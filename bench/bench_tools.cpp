@@ -191,9 +191,10 @@ int main(int argc, char** argv) {
   if (what == "verify-server" && argc == 5) return verify_server(argv + 2);
   if (what == "group-commit" && argc == 5) return group_commit(argv + 2);
   if (what == "spawn" && argc == 3) return spawn_loop(argv + 2);
-  std::fprintf(stderr,
-               "usage: bench_tools tokens KEY KID ISSUER AUDIENCE SUBJECT COUNT SCOPES | strangers ISSUER "
-               "AUDIENCE COUNT | keys DATA_DIR COUNT | verify-server KEY PORT BYTES | verify-cost "
-               "ROUNDS MILLISECONDS | group-commit FILE BATCH SECONDS | spawn SECONDS\n");
+  std::fprintf(
+      stderr,
+      "usage: bench_tools tokens KEY KID ISSUER AUDIENCE SUBJECT COUNT SCOPES | strangers ISSUER "
+      "AUDIENCE COUNT | keys DATA_DIR COUNT | verify-server KEY PORT BYTES | verify-cost "
+      "ROUNDS MILLISECONDS | group-commit FILE BATCH SECONDS | spawn SECONDS\n");
   return 2;
 }

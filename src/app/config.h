@@ -50,7 +50,7 @@ struct Config {
   unsigned log_strangers_per_second = 50;     // of each event loop
   unsigned bad_credentials_per_minute = 100;  // of one peer; 0: no bound
   std::size_t bad_credential_peers = 8'192;   // told apart
-  identity::OneTimeBox::Options one_time;  // links that show a new key
+  identity::OneTimeBox::Options one_time;     // links that show a new key
   std::chrono::milliseconds drain_grace{10'000};
   std::chrono::seconds wait_default{25};  // how long execute_workflow waits for a run by default
   std::chrono::seconds wait_max{3'600};

@@ -122,6 +122,14 @@ def records(server, *filters):
     return [json.loads(line) for line in server.cli("audit", "list", "--json", *filters).stdout.splitlines()]
 
 
+def examined(issuer, *flags, **env):
+    """What `doctor` finds at a provider, by check, and its exit status."""
+    done = subprocess.run([BINARY, "doctor", issuer, *flags, "--json"], capture_output=True, text=True, timeout=60,
+                          env={"PATH": os.environ["PATH"], **env})
+    assert done.stdout, done.stderr
+    return json.loads(done.stdout), done.returncode
+
+
 class SignsIn:
     """For every provider. Mixed into a TestCase that sets, in setUpClass, what is declared here."""
 
@@ -129,6 +137,7 @@ class SignsIn:
     issuer = ""
     client = ""  # public client of the provider, for which our server is the audience
     scope = ""  # what a person asks for who wants to run workflows
+    doctor_flags = ()
     answers = None  # of the token endpoint, by person; {}
 
     def subject_of(self, user):
@@ -184,6 +193,13 @@ class SignsIn:
         self.assertEqual([(r["reason"], r["subject"], r["operation"]) for r in refused],
                          [("insufficient_scope", subject, "execute_workflow")])
         return needed
+
+    def test_the_doctor_lets_people_in(self):
+        """It blocks nobody for whom this server works, and its configuration is the one that works."""
+        report, status = examined(self.issuer, "--public-url", f"http://localhost:{self.server.port}", *self.doctor_flags)
+        worst = {finding["check"]: finding for finding in report["issuers"][0]["findings"] if finding["severity"] == "blocker"}
+        self.assertEqual((status, worst), (0, {}), report)
+        self.assertIn(self.issuer, report["configuration"])
 
     def test_each_person_is_known(self):
         for user in ("ada", "bob", "vera"):

@@ -2,12 +2,13 @@
 """dex with static users: no scopes of ours, the client as audience, no place for a Kubiya key."""
 import base64
 import json
+import subprocess
 import time
 import unittest
 
 from browser import Application
-from harness import b64, free_port, until
-from provider_case import PASSWORD, Provider, SignsIn, keys_age, knows, records, start_server
+from harness import BINARY, b64, free_port, until
+from provider_case import PASSWORD, Provider, Runs, SignsIn, key_of, keys_age, knows, records, start_server
 
 SCOPES = "ada@example.com=read+execute,bob@example.com=read+execute,vera@example.com=read"
 
@@ -62,6 +63,34 @@ class Dex(SignsIn, unittest.TestCase):
         refused = until(lambda: records(self.server, "--operation", "execute_workflow", "--decision", "refused",
                                         "--subject", self.subject_of("ada")))
         self.assertEqual([r["reason"] for r in refused], ["no_api_key"])
+
+
+class WithVault(Runs, unittest.TestCase):
+    """dex has no place for a key, so this server keeps one for each person; then everything holds that holds elsewhere."""
+
+    client = Dex.client
+    scope = Dex.scope
+    login = Dex.login
+    subject_of = Dex.subject_of
+    foreign_token = Dex.foreign_token
+
+    @classmethod
+    def setUpClass(cls):
+        cls.answers = {}
+        cls.issuer = f"http://127.0.0.1:{free_port()}/dex"
+        cls.addClassCleanup(open_provider(cls.issuer).close)
+        cls.server = server_for(cls, cls.issuer)
+        keys = "subject,key\n" + "".join(f"{cls.subject_of(cls, user)},{key_of(user)}\n" for user in ("ada", "bob"))
+        kept = subprocess.run([BINARY, "vault", "import", "-", "--issuer", cls.issuer, "--data-dir", cls.server.data], input=keys,
+                              text=True, capture_output=True)
+        assert kept.returncode == 0, kept.stderr
+        until(lambda: cls.server.ok(cls.token("bob"), "whoami")["api_key"]["found"])
+
+    # dex knows no scope of ours to step up to: what a person may is in the configuration.
+    test_a_person_steps_up = None
+
+    def test_the_key_is_the_vaults(self):
+        self.assertEqual(self.server.ok(self.token("ada"), "whoami")["api_key"]["source"], "vault")
 
 
 class Outage(unittest.TestCase):
