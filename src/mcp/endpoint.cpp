@@ -57,7 +57,10 @@ Endpoint::Endpoint(EndpointOptions options, EndpointServices services)
     challenge_.dpop_algorithms += (challenge_.dpop_algorithms.empty() ? "" : " ") + name;
   }
   challenge_.dpop_required = options_.resource.dpop_required;
-  challenge_.scopes = services_.policy.required().unite({"read"});
+  // A client signs in with what the first challenge names, and is shown the tools that this allows:
+  // what people come for must be among them, or nothing would ever ask for more.
+  challenge_.scopes = services_.policy.required().unite({"read"}).unite(
+      services_.catalogue.tools().scopes().intersect({"execute"}));
   for (auto& loop : loops_) loop.id_prefix = random_id().substr(0, 16);
   services_.catalogue.changes().listen(
       [this](tools::Changes::List list, const std::string& tenant) { publish(list, tenant); });

@@ -5,6 +5,7 @@
 #   oidc_provider   oidc-provider, from the npm registry
 #   keycloak        Keycloak's server distribution, from Maven Central
 #   dex             dex, built by Go from its module
+#   inspector_web   oidc-provider again; the person is at the MCP Inspector's page, in Chromium
 # The server is $KUBIYA_BINARY or build/release/kubiya-mcp. Providers are installed under build/ as
 # the lock files say, once. Exit: as install.sh says.
 set -euo pipefail
@@ -17,12 +18,6 @@ maven_plugin=org.apache.maven.plugins:maven-dependency-plugin:3.8.1
 java_needed=17
 go_needed=1.21
 
-npm_install() {
-  cp "$here/oidc_provider/package.json" "$here/oidc_provider/package-lock.json" "$1/"
-  npm ci --prefix "$1" --ignore-scripts --no-audit --no-fund --no-progress \
-    --fetch-retries=2 --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=5000
-}
-
 prepare_oidc_provider() {
   command -v node >/dev/null && command -v npm >/dev/null || unavailable "there is no node or npm"
   # Asked for by what it calls: both came to Node 20 late.
@@ -30,7 +25,7 @@ prepare_oidc_provider() {
     unavailable "oidc-provider needs a later Node than $(node --version)"
   local packages=$root/build/interop-oidc-provider
   install_once "$packages" "$here/oidc_provider/package.json" \
-    "$here/oidc_provider/package-lock.json" -- npm_install "$packages"
+    "$here/oidc_provider/package-lock.json" -- npm_install "$packages" "$here/oidc_provider"
   install -C -m 644 "$here/oidc_provider/server.mjs" "$packages/"
   export PROVIDER_COMMAND="node $packages/server.mjs"
 }
@@ -94,10 +89,19 @@ prepare_dex() {
   export PROVIDER_COMMAND="$target/dex"
 }
 
+prepare_inspector_web() {
+  prepare_oidc_provider
+  prepare_apps
+  export WEB=$root/build/interop-apps/web.mjs
+  install -C -m 644 "$here/inspector/web.mjs" "$WEB"
+  prepare_inspector
+  export INSPECTOR=$root/build/interop-inspector
+}
+
 name=${1:-}
 case $name in
-  oidc_provider | keycloak | dex) "prepare_$name" ;;
-  *) echo "usage: $0 oidc_provider|keycloak|dex" >&2; exit 2 ;;
+  oidc_provider | keycloak | dex | inspector_web) "prepare_$name" ;;
+  *) echo "usage: $0 oidc_provider|keycloak|dex|inspector_web" >&2; exit 2 ;;
 esac
 [[ -x $binary ]] || fail "$binary is missing: ./run --build makes it"
 export KUBIYA_BINARY=$binary PYTHONDONTWRITEBYTECODE=1

@@ -31,7 +31,7 @@ from harness import BINARY, CANARY, MODERN, Issuer, Server, b64
 
 DAY = 24 * 3600
 KIB = 1024
-SCOPE = "read"  # what a challenge asks for where nothing else is configured
+SCOPE = "execute read"  # what a challenge asks for where nothing else is configured
 ELSEWHERE = "https://mcp.example.com/mcp"  # a second accepted audience, without a port in it
 CALL = {
     "jsonrpc": "2.0",

@@ -26,7 +26,7 @@ class SignInScopes(unittest.TestCase):
         return asked(server.call(None, "whoami")[1]), asked(refused[1]), document["scopes_supported"]
 
     def test_are_this_servers_by_default(self):
-        self.assertEqual(self.seen(), ("read", "execute", ["admin", "execute", "read", "write"]))
+        self.assertEqual(self.seen(), ("execute read", "execute", ["admin", "execute", "read", "write"]))
 
     def test_are_the_providers_where_it_knows_no_others(self):
         seen = self.seen(KUBIYA_AUTH_SIGN_IN_SCOPES="openid email")

@@ -90,6 +90,7 @@ function makeProvider() {
         allowedPolicy: (_, client) => client.clientId === 'kubiya-mcp',
       },
       revocation: { enabled: true },
+      registration: { enabled: process.env.REGISTRATION === 'yes' },
       resourceIndicators: {
         enabled: true,
         getResourceServerInfo: resourceServer,
