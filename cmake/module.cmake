@@ -9,12 +9,12 @@
 # names what every request passes through all the same.
 set(KUBIYA_ROOTS ${CMAKE_BINARY_DIR}/roots)
 
-# text(MODULE FILE): src/MODULE/FILE.html as a string literal, "generated/FILE.inc" to that module.
+# text(MODULE FILE): src/MODULE/FILE.html as a string literal, "MODULE/FILE.inc" to it.
 function(text MODULE FILE)
   set(source ${CMAKE_CURRENT_SOURCE_DIR}/${MODULE}/${FILE}.html)
   file(READ ${source} KUBIYA_TEXT)
   configure_file(${CMAKE_SOURCE_DIR}/cmake/text.inc.in
-    ${CMAKE_BINARY_DIR}/texts/${MODULE}/generated/${FILE}.inc @ONLY)
+    ${CMAKE_BINARY_DIR}/texts/${MODULE}/${MODULE}/${FILE}.inc @ONLY)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
   target_include_directories(kubiya_${MODULE} PRIVATE ${CMAKE_BINARY_DIR}/texts/${MODULE})
 endfunction()

@@ -10,7 +10,7 @@ namespace {
 constexpr std::string_view kUri = "ui://kubiya/run";
 constexpr std::string_view kMime = "text/html;profile=mcp-app";
 constexpr std::string_view kPage =
-#include "generated/run_page.inc"
+#include "tools/run_page.inc"
     ;
 
 class RunPage final : public ResourceFamily {

@@ -176,7 +176,7 @@ class Alone(World):
         full = f"api://{APPLICATION}/"
         document = json.loads(server.get("/.well-known/oauth-protected-resource")[2])
         self.assertEqual(document["scopes_supported"], [full + scope for scope in ("admin", "execute", "read", "write")])
-        self.assertIn(f'scope="{full}read"', server.call(None, "whoami")[1]["www-authenticate"])
+        self.assertIn(f'scope="{full}execute {full}read"', server.call(None, "whoami")[1]["www-authenticate"])
         status, headers, _ = server.call(entra.ada(roles=...), "execute_workflow", name="x")
         self.assertEqual(status, 403)
         self.assertIn(f'scope="{full}execute"', headers["www-authenticate"])

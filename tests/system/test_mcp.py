@@ -297,7 +297,7 @@ class Tools(unittest.TestCase):
         told = self.use("whoami", token(scope="read execute", kubiya_api_key=...), explain=True)
         checks = {c["check"]: c["outcome"] for c in told["checks"]}
         self.assertIn(issuer.url, checks["issuer"])
-        self.assertEqual((checks["scopes presented"], checks["kind"]), ("read execute", "a person is behind it"))
+        self.assertEqual((checks["scopes presented"], checks["kind"]), ("execute read", "a person is behind it"))
         self.assertIn("none", checks["Kubiya API key"])
         tools = {t["name"]: t for t in told["tools"]}
         self.assertEqual(set(tools), {*READS, *KEYS, *CHANGES})
