@@ -8,7 +8,7 @@ import time
 from lab import CALL, HEADERS, free_port, many_files, note, record, rss_mib, worker_of
 
 
-MANY = "server:\n  limits:\n    idle: 10m\n    connections: 20000\n    connections_per_peer: 20000\n"
+MANY = "server:\n  limits:\n    idle: 10m\n    connections: 20000\n    connections_per_peer: 20000\n    streams: 40000\n    streams_per_caller: 20000\n"
 
 
 def idle_connections(port, token, count, tls):

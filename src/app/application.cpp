@@ -309,6 +309,8 @@ class Built final : public Application {
     options.log_strangers_per_second = config_.log_strangers_per_second;
     options.bad_credentials_per_minute = config_.bad_credentials_per_minute;
     options.bad_credential_peers = config_.bad_credential_peers;
+    options.calls = config_.calls;
+    options.streams = config_.streams;
     options.loops = config_.server.threads;
     endpoint_.emplace(
         std::move(options),

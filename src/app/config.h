@@ -24,6 +24,7 @@
 #include "identity/authenticator.h"
 #include "identity/issuer.h"
 #include "identity/one_time_box.h"
+#include "mcp/places.h"
 #include "policy/tool_rule.h"
 #include "workflow/definition.h"
 
@@ -50,7 +51,9 @@ struct Config {
   unsigned log_strangers_per_second = 50;     // of each event loop
   unsigned bad_credentials_per_minute = 100;  // of one peer; 0: no bound
   std::size_t bad_credential_peers = 8'192;   // told apart
-  identity::OneTimeBox::Options one_time;     // links that show a new key
+  mcp::PlaceLimits calls = mcp::kCallPlaces;
+  mcp::PlaceLimits streams = mcp::kStreamPlaces;
+  identity::OneTimeBox::Options one_time;  // links that show a new key
   std::chrono::milliseconds drain_grace{10'000};
   std::chrono::seconds wait_default{25};  // how long execute_workflow waits for a run by default
   std::chrono::seconds wait_max{3'600};

@@ -19,7 +19,27 @@ Key required_scopes() {
   return key;
 }
 
+void add_places(std::vector<Key>& t) {
+  const auto places = [&t](const std::string& name, auto of, const std::string& what) {
+    t.push_back(
+        number(name, [of](D& d) -> auto& { return of(d).all; }, {1, 1'000'000}, what + " in all."));
+    t.push_back(number(
+        name + "_per_tenant", [of](D& d) -> auto& { return of(d).of_tenant; }, {0, 1'000'000},
+        what + " of one tenant. 0: all places but an eighth."));
+    t.push_back(number(
+        name + "_per_caller", [of](D& d) -> auto& { return of(d).of_caller; }, {0, 1'000'000},
+        what + " of one caller. 0: all places but a quarter."));
+  };
+  places(
+      "server.limits.calls", [](D& d) -> auto& { return d.config.calls; },
+      "Calls under way that change something");
+  places(
+      "server.limits.streams", [](D& d) -> auto& { return d.config.streams; },
+      "Open event streams");
+}
+
 void add_server_limits(std::vector<Key>& t) {
+  add_places(t);
   t.push_back(bytes(
       "server.limits.request_line_bytes",
       [](D& d) -> auto& { return d.config.server.limits.request_line_bytes; }, {256, 64 * kKiB},

@@ -215,6 +215,7 @@ void Connection::close() {
   gone_.store(true, std::memory_order_relaxed);
   if (link_) link_->open.store(false, std::memory_order_relaxed);
   link_.reset();
+  place_.reset();
   transport_.close();
   // A handler may still read the request; then the bytes go with the last reference.
   if (!lent) release_buffers();

@@ -153,6 +153,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, public
   std::size_t body_size_ = 0;
   std::size_t body_received_ = 0;
   std::shared_ptr<StreamLink> link_;
+  std::shared_ptr<void> place_;  // of the stream
 
   // The next request may be parsed when this one is answered and its Responder gone.
   static constexpr unsigned kReleased = 1;

@@ -73,6 +73,7 @@ void Connection::begin_stream(Response&& head, std::shared_ptr<StreamLink> link)
   enter(Phase::stream);
   last_event_ = loop_->now();
   link_ = std::move(link);
+  place_ = std::move(head.place);
   if (!pumping_) flush();
 }
 
@@ -88,6 +89,7 @@ void Connection::stream_write(const std::shared_ptr<StreamLink>& link, std::stri
 void Connection::stream_end(const std::shared_ptr<StreamLink>& link) {
   if (link_ != link) return;
   link_.reset();
+  place_.reset();
   if (head_.method != "HEAD") out_.append(kLastChunk);
   finish_exchange(close_after_ || last_answer());
 }

@@ -58,6 +58,7 @@ struct Response {
   std::string headers;
   std::string body;
   bool close = false;
+  std::shared_ptr<void> place = {};  // of a stream: given back when it has ended, however it did
 
   Response& add(std::string_view name, std::string_view value);
 };

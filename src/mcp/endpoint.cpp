@@ -45,9 +45,9 @@ Endpoint::Endpoint(EndpointOptions options, EndpointServices services)
       resource_document_(identity::protected_resource_document(options_.resource)),
       resource_path_(std::string(kResourceRoot) + options_.mcp_path),
       loops_(static_cast<std::size_t>(options_.loops)),
-      places_(options_.calls_in_flight, options_.calls_per_caller),
-      sessions_(options_.sessions, services_.clock),
-      subscriptions_(options_.subscriptions) {
+      places_(options_.calls),
+      streams_(options_.streams),
+      sessions_(options_.sessions, services_.clock) {
   challenge_.mode = services_.authenticator.mode();
   challenge_.metadata_url = identity::metadata_url(options_.resource.resource);
   challenge_.realm = options_.info.name;

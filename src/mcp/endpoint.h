@@ -40,6 +40,9 @@
 
 namespace kubiya::mcp {
 
+inline constexpr std::string_view kTooManyStreams =
+    "Too many of your event streams are open: close one, or take progress from get_execution";
+
 struct EndpointOptions {
   ServerInfo info;
   std::string mcp_path = "/mcp";
@@ -47,10 +50,9 @@ struct EndpointOptions {
   std::string scope_prefix;                  // of the scopes in challenges
   Scopes sign_in_scopes;                     // in place of them; empty: none
   std::size_t early_body_bytes = 64 * 1024;  // body parsed before a credential, API-key mode
-  std::size_t calls_in_flight = 4'096;       // mutating calls; beyond: 429
-  std::size_t calls_per_caller = 1'024;      // of these, one principal's
+  PlaceLimits calls = kCallPlaces;
+  PlaceLimits streams = kStreamPlaces;
   SessionLimits sessions;
-  SubscriptionLimits subscriptions;
   std::chrono::seconds answer_patience{600};  // for what a client is asked
   bool list_everything = false;               // tools/list shows what the caller may not use, too
   Secret handle_secret;                       // what cursors and request states are sealed with
@@ -148,7 +150,8 @@ class Endpoint final : public http::Handler {
   void mutate(const ExchangePtr& x, std::string target, policy::Permit permit,
               json::object arguments, bool always_admitted, Effect effect);
   Result<std::shared_ptr<tools::Call>> make_call(const ExchangePtr& x, policy::Permit permit,
-                                                 json::object arguments) const;
+                                                 json::object arguments);
+  void reserve_stream(const ExchangePtr& x);
   void pursue(const ExchangePtr& x, const ErrandPtr& errand);
   void concluded(const ExchangePtr& x, const ErrandPtr& errand, Result<tools::ToolResult> result);
   tools::ClientAbilities abilities(const Exchange& x) const;
@@ -282,7 +285,8 @@ class Endpoint final : public http::Handler {
   std::string resource_path_;  // "/.well-known/oauth-protected-resource/mcp"
   std::vector<PerLoop> loops_;
   ListCache lists_;
-  Places places_;
+  Places places_;   // of calls
+  Places streams_;  // of events
   Sessions sessions_;
   Subscriptions subscriptions_;
   unsigned sweeps_ = 0;

@@ -209,7 +209,7 @@ void Endpoint::mutate(const ExchangePtr& x, std::string target, policy::Permit p
                       json::object arguments, bool always_admitted, Effect effect) {
   std::shared_ptr<void> place;
   if (!always_admitted) {
-    place = places_.take(x->principal->owner());
+    place = places_.take(*x->principal);
     if (!place)
       return answer_call(x, fail(Code::busy,
                                  "Too many of your calls are under way; try again "
@@ -266,9 +266,10 @@ tools::ClientAbilities Endpoint::abilities(const Exchange& x) const {
 
 Result<std::shared_ptr<tools::Call>> Endpoint::make_call(const ExchangePtr& x,
                                                          policy::Permit permit,
-                                                         json::object arguments) const {
+                                                         json::object arguments) {
   auto call = std::make_shared<tools::Call>(tools::Call{
       .permit = std::move(permit), .arguments = std::move(arguments), .request_id = x->request_id});
+  reserve_stream(x);
   if (const auto key = x->headers.idempotency_key.value; !key.empty())
     call->idempotency_key = std::string(key);
   call->client = abilities(*x);
@@ -296,6 +297,16 @@ Result<std::shared_ptr<tools::Call>> Endpoint::make_call(const ExchangePtr& x,
   }
   if (x->session && x->session->resumable()) call->let_go = [x] { x->let_go(); };
   return call;
+}
+
+// A caller who has too many streams open is answered all the same, without progress or questions.
+void Endpoint::reserve_stream(const ExchangePtr& x) {
+  if (!x->can_stream() || !x->principal) return;
+  const bool wants = x->session || !x->message.progress_token.empty() ||
+                     log_level_rank(x->message.log_level).has_value();
+  if (!wants) return;
+  x->stream_place = streams_.take(*x->principal);
+  if (!x->stream_place) x->accepts.events = false;
 }
 
 void Endpoint::get_prompt(const ExchangePtr& x) {

@@ -170,9 +170,13 @@ void Endpoint::open_session_stream(const ExchangePtr& x) {
     return refuse_http_request(x, 406, "not_acceptable", "Accept text/event-stream");
   }
   const Wall expires = x->principal ? x->principal->facts().expires_at : Wall::max();
+  auto place = x->principal ? streams_.take(*x->principal) : nullptr;
+  if (x->principal && !place) {
+    return refuse_http_request(x, 429, "too_many_streams", kTooManyStreams);
+  }
   if (x->headers.last_event_id.count == 0) {
-    x->session->listen(x->detach(), expires);
-  } else if (http::EventStream out = x->detach();
+    x->session->listen(x->detach(std::move(place)), expires);
+  } else if (http::EventStream out = x->detach(std::move(place));
              !x->session->resume(x->headers.last_event_id.value, out, expires)) {
     out.close();
   }

@@ -106,11 +106,11 @@ void Endpoint::start_listening(const ExchangePtr& x) {
   }
   if (!uris.empty()) honoured["resourceSubscriptions"] = std::move(uris);
   if (!tasks.empty()) honoured["taskIds"] = std::move(tasks);
-  if (!subscriptions_.add(listener)) {
-    return answer(x, render_error(*x, {Code::busy, "Too many subscriptions are open", {}}));
-  }
+  auto place = streams_.take(*x->principal);
+  if (!place) return answer(x, render_error(*x, {Code::busy, std::string(kTooManyStreams), {}}));
+  subscriptions_.add(listener);
   log_.line(*x, 200, "stream", services_.clock.mono());
-  listener->open(x->detach(), to_json(honoured));
+  listener->open(x->detach(std::move(place)), to_json(honoured));
   // Its credential may have been ended since it was taken, and the sweep that ends streams be over.
   if (!services_.authenticator.still_good(*x->principal)) listener->end();
 }

@@ -27,7 +27,9 @@ ArenaBlock::~ArenaBlock() {
 
 void Exchange::open_stream() {
   if (stream_ || session_stream_) return;
-  http::EventStream out = responder_.stream();
+  http::Response head;
+  head.place = stream_place;
+  http::EventStream out = responder_.stream(std::move(head));
   if (session) {
     session_stream_ = session->open_stream(std::move(out));
   } else {
@@ -73,11 +75,13 @@ void Exchange::let_go() {
   if (session_stream_) session_stream_->let_go(kRetry);
 }
 
-http::EventStream Exchange::detach() {
+http::EventStream Exchange::detach(std::shared_ptr<void> place) {
   const std::lock_guard lock(mutex_);
   ASSERT(!answered_ && !stream_ && !session_stream_, "a stream is the whole answer");
   answered_ = true;
-  return responder_.stream();
+  http::Response head;
+  head.place = std::move(place);
+  return responder_.stream(std::move(head));
 }
 
 }  // namespace kubiya::mcp

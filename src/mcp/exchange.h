@@ -80,6 +80,7 @@ class Exchange {
   std::shared_ptr<const tools::Tool> kept_tool;  // keeps one that may come and go
 
   bool can_stream() const { return accepts.events; }
+  std::shared_ptr<void> stream_place;  // for the stream that this call may open; null: unbounded
 
   // Runs `work` on this connection's loop.
   void post(std::function<void()> work) const { responder_.post(std::move(work)); }
@@ -93,7 +94,7 @@ class Exchange {
   // Ends the connection of a stream that can be taken up again.
   void let_go();
   // The request is answered by a stream of somebody else's making; this exchange is then done.
-  http::EventStream detach();
+  http::EventStream detach(std::shared_ptr<void> place);
 
  private:
   void open_stream();

@@ -83,14 +83,9 @@ bool Listener::gone() const {
   return open_ && !out_.open();
 }
 
-bool Subscriptions::add(const std::shared_ptr<Listener>& listener) {
+void Subscriptions::add(const std::shared_ptr<Listener>& listener) {
   const std::lock_guard lock(mutex_);
-  if (listeners_.size() >= limits_.listeners) return false;
-  std::size_t& mine = by_owner_[listener->principal()->owner()];
-  if (mine >= limits_.per_principal) return false;
-  ++mine;
   listeners_.push_back(listener);
-  return true;
 }
 
 void Subscriptions::publish(tools::Changes::List list, const std::string& tenant) {
@@ -113,8 +108,6 @@ void Subscriptions::keep(const std::function<bool(const Listener&)>& kept) {
     const auto first = std::stable_partition(listeners_.begin(), listeners_.end(),
                                              [&](const auto& listener) { return kept(*listener); });
     for (auto at = first; at != listeners_.end(); ++at) {
-      const auto mine = by_owner_.find((*at)->principal()->owner());
-      if (--mine->second == 0) by_owner_.erase(mine);
       ended.push_back(std::move(*at));
     }
     listeners_.erase(first, listeners_.end());
@@ -137,7 +130,6 @@ void Subscriptions::close_all() {
   {
     const std::lock_guard lock(mutex_);
     all.swap(listeners_);
-    by_owner_.clear();
   }
   for (const auto& listener : all) listener->end();
 }

@@ -10,7 +10,6 @@
 #include <mutex>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "base/clock.h"
@@ -59,16 +58,9 @@ class Listener {
   http::EventStream out_;
 };
 
-struct SubscriptionLimits {
-  std::size_t listeners = 100'000;
-  std::size_t per_principal = 20'000;
-};
-
 class Subscriptions {
  public:
-  explicit Subscriptions(SubscriptionLimits limits) : limits_(limits) {}
-  // False when there are too many; `listener` is then not kept.
-  bool add(const std::shared_ptr<Listener>& listener);
+  void add(const std::shared_ptr<Listener>& listener);
   void publish(tools::Changes::List list, const std::string& tenant);
   // Forgets who is gone, ends whose credential has run out.
   void tick(Wall now);
@@ -80,10 +72,8 @@ class Subscriptions {
  private:
   void keep(const std::function<bool(const Listener&)>& kept);
 
-  const SubscriptionLimits limits_;
   mutable std::mutex mutex_;
   std::vector<std::shared_ptr<Listener>> listeners_;
-  std::unordered_map<std::string, std::size_t> by_owner_;
 };
 
 // "notifications/tools/list_changed" and its like.

@@ -58,13 +58,13 @@ TEST(Listener, EndedBeforeItWasOpenItEndsWhenItOpens) {
 }
 
 TEST(Subscriptions, TellOnlyWhoAskedAndOnlyOfTheirTenant) {
-  Subscriptions subscriptions({});
+  Subscriptions subscriptions;
   const std::vector<std::shared_ptr<Listener>> listeners{
       listener_of(somebody("ada")), listener_of(somebody("bob", "other")),
       listener_of(somebody("eve"), {.tools = false, .prompts = true, .resources = true})};
   std::vector<PeerPtr> peers;
   for (const auto& listener : listeners) {
-    ASSERT_TRUE(subscriptions.add(listener));
+    subscriptions.add(listener);
     peers.push_back(std::make_shared<Peer>());
     listener->open(http::EventStream(peers.back()), "{}");
   }
@@ -81,29 +81,24 @@ TEST(Subscriptions, TellOnlyWhoAskedAndOnlyOfTheirTenant) {
   EXPECT_EQ(told("notifications/resources/list_changed"), "001");
 }
 
-TEST(Subscriptions, AreBoundedForEachPrincipalAndInAll) {
-  Subscriptions subscriptions({.listeners = 3, .per_principal = 2});
-  const auto ada = somebody("ada");
-  const auto gone = listener_of(ada);
+TEST(Subscriptions, ForgetWhoIsGone) {
+  Subscriptions subscriptions;
+  const auto gone = listener_of(somebody("ada"));
   const auto peer = std::make_shared<Peer>();
-  ASSERT_TRUE(subscriptions.add(gone));
+  subscriptions.add(gone);
   gone->open(http::EventStream(peer), "{}");
-  EXPECT_TRUE(subscriptions.add(listener_of(ada)));
-  EXPECT_FALSE(subscriptions.add(listener_of(ada))) << "ada's third";
-  EXPECT_TRUE(subscriptions.add(listener_of(somebody("bob"))));
-  EXPECT_FALSE(subscriptions.add(listener_of(somebody("eve")))) << "the fourth in all";
+  subscriptions.add(listener_of(somebody("bob")));
   peer->left = true;
   subscriptions.tick(TestClock().wall());
-  EXPECT_EQ(subscriptions.size(), 2U);
-  EXPECT_TRUE(subscriptions.add(listener_of(ada))) << "who is gone takes no place";
+  EXPECT_EQ(subscriptions.size(), 1U);
 }
 
 TEST(Subscriptions, EndWithTheCredential) {
   TestClock clock;
-  Subscriptions subscriptions({});
+  Subscriptions subscriptions;
   const auto listener = listener_of(somebody("ada", "acme", clock.wall() + 10s));
   const auto peer = std::make_shared<Peer>();
-  ASSERT_TRUE(subscriptions.add(listener));
+  subscriptions.add(listener);
   listener->open(http::EventStream(peer), "{}");
   subscriptions.tick(clock.wall() + 9s);
   EXPECT_FALSE(peer->closed);
@@ -114,10 +109,10 @@ TEST(Subscriptions, EndWithTheCredential) {
 }
 
 TEST(Subscriptions, AllEndWithAResultWhenTheServerStops) {
-  Subscriptions subscriptions({});
+  Subscriptions subscriptions;
   const auto listener = listener_of(somebody("ada"));
   const auto peer = std::make_shared<Peer>();
-  ASSERT_TRUE(subscriptions.add(listener));
+  subscriptions.add(listener);
   listener->open(http::EventStream(peer), "{}");
   subscriptions.close_all();
   EXPECT_EQ(count(peer->said, kEnd), 1U);
