@@ -41,9 +41,9 @@ def setUpModule():
 
 def watched():
     """Half the time before the question, half after it."""
-    pause = 60 if os.environ.get("KUBIYA_NIGHTLY") else 1
-    steps = "".join(f"  - {{name: early-{i}, command: sleep {pause / 2}}}\n" for i in range(3))
-    later = "".join(f"  - {{name: late-{i}, command: sleep {pause / 2}}}\n" for i in range(3))
+    count, seconds = (9, 10) if os.environ.get("KUBIYA_NIGHTLY") else (3, 0.5)
+    steps = "".join(f"  - {{name: early-{i}, command: sleep {seconds}}}\n" for i in range(count))
+    later = "".join(f"  - {{name: late-{i}, command: sleep {seconds}}}\n" for i in range(count))
     return ("name: watched\nsteps:\n" + steps + "  - {name: agree, type: approval, approval: {message: 'Go on?', groups: [release-managers]}}\n"
             + later + "  - {name: end, command: echo done, output: END}\n")
 
