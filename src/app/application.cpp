@@ -164,6 +164,7 @@ class Built final : public Application {
     key_watch_.emplace(*database_, *journal_, *key_book_);
     TRY_VOID(key_watch_->settle());
     one_time_box_.emplace(config_.one_time, clock_);
+    ask_box_.emplace(identity::AskBox::Options{config_.one_time.lifetime}, clock_);
     person_watch_.emplace(
         *database_, *journal_, person_book_, [this] { return open_vault_keys(config_, false); },
         [this](const auto& people) { keep_out(people); });
@@ -225,6 +226,7 @@ class Built final : public Application {
                                    config_.wait_default,
                                    config_.wait_max,
                                    config_.name,
+                                   secret_page(),
                                    key_services()};
     if (hooks.fill_catalogue) {
       TRY_VOID(hooks.fill_catalogue(catalogue_, timers_, *workers_, clock_));
@@ -241,6 +243,12 @@ class Built final : public Application {
     return std::make_shared<const tools::KeyServices>(tools::KeyServices{
         *keys_, *key_book_, *one_time_box_, [this] { return key_watch_->settle(); },
         shows ? config_.public_url + std::string(mcp::kOncePath) : std::string()});
+  }
+
+  std::shared_ptr<const tools::SecretPage> secret_page() {
+    if (config_.transport == Transport::stdio) return nullptr;
+    return std::make_shared<const tools::SecretPage>(
+        tools::SecretPage{*ask_box_, config_.public_url + std::string(mcp::kAskPath)});
   }
 
   Result<> revoke_unseen() {
@@ -315,7 +323,7 @@ class Built final : public Application {
     endpoint_.emplace(
         std::move(options),
         mcp::EndpointServices{*authenticator_, *policy_, *journal_, catalogue_, *workers_, clock_,
-                              [this] { return readiness(); }, &*one_time_box_});
+                              [this] { return readiness(); }, &*one_time_box_, &*ask_box_});
     // Sign-in pages of any origin read the metadata; it is nobody's data.
     config_.server.guard.public_prefixes.push_back("/.well-known/");
     if (config_.transport == Transport::stdio) {
@@ -412,6 +420,7 @@ class Built final : public Application {
   std::optional<store::Keys> keys_;
   std::optional<identity::KeyBook> key_book_;
   std::optional<identity::OneTimeBox> one_time_box_;
+  std::optional<identity::AskBox> ask_box_;
   std::unique_ptr<audit::Journal> journal_;
   identity::PersonBook person_book_;
   std::optional<PersonWatch> person_watch_;

@@ -2,27 +2,19 @@
 #include "identity/one_time_box.h"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include <fmt/format.h>
 
-#include "base/encoding.h"
 #include "base/ids.h"
 #include "crypto/digest.h"
+#include "identity/link_token.h"
 
 namespace kubiya::identity {
 namespace {
 
-constexpr std::size_t kTokenBytes = 32;
 // A link that is over is still known as one for as long as it lived.
 constexpr int kKnownLifetimes = 2;
-
-std::string new_token() {
-  std::array<char, kTokenBytes> bytes{};
-  random_bytes(bytes.data(), bytes.size());
-  return base64url({bytes.data(), bytes.size()});
-}
 
 // The few values beyond the last whole hundred million are drawn again, so that all are as likely.
 std::string new_code() {
@@ -39,10 +31,6 @@ bool same_person(const Unseen& what, std::string_view issuer, std::string_view s
 
 }  // namespace
 
-std::string OneTimeBox::place(std::string_view token) {
-  return std::string(crypto::view(crypto::sha256(token)));
-}
-
 Result<OneTimeBox::Link> OneTimeBox::put(Unseen what, bool with_code) {
   const std::lock_guard lock(mutex_);
   expire();
@@ -56,19 +44,20 @@ Result<OneTimeBox::Link> OneTimeBox::put(Unseen what, bool with_code) {
   if (of_one >= options_.most_of_one || waiting >= options_.most) {
     return fail(Code::busy, "Too many new keys wait to be looked at; open their links first");
   }
-  Link link{new_token(), with_code ? new_code() : std::string()};
-  entries_[place(link.token)] = {std::move(what), link.code, 0, clock_.mono() + options_.lifetime};
+  Link link{new_link_token(), with_code ? new_code() : std::string()};
+  entries_[link_place(link.token)] = {std::move(what), link.code, 0,
+                                      clock_.mono() + options_.lifetime};
   return link;
 }
 
 OneTimeBox::Entry* OneTimeBox::find(std::string_view token) {
-  const auto found = entries_.find(place(token));
+  const auto found = entries_.find(link_place(token));
   return found == entries_.end() ? nullptr : &found->second;
 }
 
 OneTimeBox::State OneTimeBox::look(std::string_view token) const {
   const std::lock_guard lock(mutex_);
-  const auto found = entries_.find(place(token));
+  const auto found = entries_.find(link_place(token));
   if (found == entries_.end()) return State::unknown;
   const Entry& entry = found->second;
   if (!entry.what || entry.ends <= clock_.mono()) return State::gone;

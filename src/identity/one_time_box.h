@@ -70,7 +70,6 @@ class OneTimeBox {
     int wrong_codes = 0;
     Mono ends{};
   };
-  static std::string place(std::string_view token);
   Entry* find(std::string_view token);
   void expire();
 

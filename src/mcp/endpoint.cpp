@@ -88,6 +88,7 @@ void Endpoint::handle(const http::Request& request, http::Responder responder) {
     return other_method(x, identifies ? "GET, HEAD, POST, OPTIONS" : "POST, OPTIONS");
   }
   if (path.starts_with(kOncePath)) return one_time(x);
+  if (path.starts_with(kAskPath)) return ask_secrets(x);
   const bool metadata = path == kResourceRoot || path == resource_path_ || path == kServerMetadata;
   if (path != "/healthz" && path != "/readyz" && !metadata) return not_found(x);
   if (!get) return other_method(x, "GET, HEAD, OPTIONS");

@@ -24,6 +24,7 @@
 #include "base/worker_pool.h"
 #include "http/message.h"
 #include "http/peer_budget.h"
+#include "identity/ask_box.h"
 #include "identity/authenticator.h"
 #include "identity/metadata.h"
 #include "identity/one_time_box.h"
@@ -81,6 +82,7 @@ struct EndpointServices {
   const Clock& clock;
   std::function<Readiness()> readiness;
   identity::OneTimeBox* once = nullptr;  // null: there are no one-time links
+  identity::AskBox* asks = nullptr;      // likewise
 };
 
 class Endpoint final : public http::Handler {
@@ -224,6 +226,7 @@ class Endpoint final : public http::Handler {
 
   // endpoint_once.cpp: no MCP, pages for people.
   void one_time(const ExchangePtr& x);
+  void ask_secrets(const ExchangePtr& x);
   void show_once(const ExchangePtr& x, const std::shared_ptr<identity::Unseen>& what, bool html);
 
   // endpoint_refusals.cpp: the side roads.

@@ -155,7 +155,8 @@ bool Endpoint::check_arguments(const ExchangePtr& x, const tools::Tool& tool,
       return false;
     }
   }
-  const bool may_ask = tool.spec().asks_for_missing && abilities(*x).elicit_form;
+  const tools::ClientAbilities client = abilities(*x);
+  const bool may_ask = tool.spec().asks_for_missing && (client.elicit_form || client.elicit_url);
   if (const auto wrong = tool.check(arguments, may_ask)) {
     refuse_arguments(x, "invalid_arguments", *wrong);
     return false;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One-time links: who has the link sees a new API key once, and that is on record before.
+// One-time links: who has the link sees a new API key once, and that is on record before; or enters
+// secrets that a call waits for.
 #include "base/log.h"
 #include "mcp/endpoint.h"
 #include "mcp/once_page.h"
@@ -9,6 +10,8 @@ namespace kubiya::mcp {
 namespace {
 
 using Box = identity::OneTimeBox;
+
+constexpr std::size_t kSecretBytes = 16 * 1024;
 
 bool wants_html(const Exchange& x) {
   return x.headers.accept.value.find("text/html") != std::string_view::npos;
@@ -40,6 +43,28 @@ void Endpoint::one_time(const ExchangePtr& x) {
     }
   }
   show_once(x, std::make_shared<identity::Unseen>(std::move(*taken)), html);
+}
+
+// The other way round: what the person enters goes to the call that waits for it.
+void Endpoint::ask_secrets(const ExchangePtr& x) {
+  if (services_.asks == nullptr) return not_found(x);
+  const std::string_view token = x->request.path.substr(kAskPath.size());
+  const bool html = wants_html(*x);
+  const auto question = services_.asks->look(token);
+  if (!question) return send(x, once_page(Box::State::unknown, html), "link_unknown");
+  if (x->request.method == "GET" || x->request.method == "HEAD") {
+    return send(x, ask_page(*question, false, html), "ask_page");
+  }
+  if (x->request.method != "POST") return other_method(x, "GET, HEAD, POST, OPTIONS");
+  if (!is_from_our_page(x->request)) {
+    return refuse_http_request(x, 403, "foreign_page",
+                               "This form is sent by its own page only: open the link itself");
+  }
+  auto fields = form_fields(x->request.body, kSecretBytes);
+  if (!fields || !services_.asks->give(token, std::move(*fields))) {
+    return send(x, ask_page(*question, true, html), "bad_form");
+  }
+  send(x, ask_taken(html), "secrets_given");
 }
 
 // record → what depends on it → the secret; whatever fails on the way, the secret is lost.

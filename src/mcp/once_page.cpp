@@ -82,7 +82,8 @@ constexpr std::string_view kCodeForm =
 }  // namespace
 
 std::string_view path_to_log(std::string_view path) {
-  return path.starts_with(kOncePath) ? kOncePath : path;
+  if (path.starts_with(kOncePath)) return kOncePath;
+  return path.starts_with(kAskPath) ? kAskPath : path;
 }
 
 bool is_from_our_page(const http::Request& request) {
@@ -101,6 +102,68 @@ std::string_view code_of(std::string_view body) {
   const bool digits =
       std::all_of(code.begin(), code.end(), [](char c) { return c >= '0' && c <= '9'; });
   return digits ? code : std::string_view();
+}
+
+namespace {
+
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  const char low = static_cast<char>(c | 0x20);
+  return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
+}
+
+std::string decoded(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '%' && i + 2 < text.size() && hex_digit(text[i + 1]) >= 0 &&
+        hex_digit(text[i + 2]) >= 0) {
+      out += static_cast<char>(hex_digit(text[i + 1]) * 16 + hex_digit(text[i + 2]));
+      i += 2;
+    } else {
+      out += text[i] == '+' ? ' ' : text[i];
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+std::optional<identity::AskBox::Given> form_fields(std::string_view body, std::size_t bytes_max) {
+  identity::AskBox::Given fields;
+  while (!body.empty()) {
+    const std::string_view pair = body.substr(0, body.find('&'));
+    body.remove_prefix(std::min(pair.size() + 1, body.size()));
+    if (pair.empty()) continue;
+    const std::size_t equals = std::min(pair.find('='), pair.size());
+    std::string name = decoded(pair.substr(0, equals));
+    std::string value = decoded(pair.substr(std::min(equals + 1, pair.size())));
+    if (value.size() > bytes_max || !is_utf8(name) || !is_utf8(value)) return std::nullopt;
+    if (!fields.emplace(std::move(name), Secret::take(std::move(value))).second)
+      return std::nullopt;
+  }
+  return fields;
+}
+
+http::Response ask_page(const identity::AskBox::Question& question, bool wrong, bool html) {
+  std::string fields;
+  for (const std::string& name : question.names) {
+    fields += fmt::format(
+        "<p><label>{0}<br><input type=password name=\"{0}\" autocomplete=off required></label></p>",
+        escaped(name));
+  }
+  const std::string form =
+      fmt::format("<form method=post>{}<p><button>Hand over</button></p></form>", fields);
+  return page(wrong ? 400 : 200, "Secret values for a workflow",
+              fmt::format("{}{} asks {} for secret values. They go to this server only. Close this "
+                          "page if that is not you, or if you did not ask for it.",
+                          wrong ? "That was not taken: fill in every field. " : "", question.what,
+                          question.who),
+              html, form);
+}
+
+http::Response ask_taken(bool html) {
+  return page(200, "Thank you",
+              "It was handed over. Go back to your client; you can close this page.", html);
 }
 
 http::Response once_page(State state, bool html) {

@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include "base/encoding.h"
+#include "base/ids.h"
 #include "workflow/form.h"
 
 namespace kubiya::tools {
@@ -15,8 +16,25 @@ namespace {
 using workflow::Param;
 
 constexpr std::string_view kParams = "params";
+constexpr std::string_view kSecrets = "secrets";
 
-std::string state_of(std::string_view digest) { return fmt::format("params {}", digest); }
+// What a question was about: a version of the workflow and, when a page asks for secrets, its link.
+struct State {
+  std::string_view digest, token;
+};
+
+std::string state_of(std::string_view digest, std::string_view token = {}) {
+  return token.empty() ? fmt::format("params {}", digest)
+                       : fmt::format("params {} {}", digest, token);
+}
+
+State state_in(std::string_view text) {
+  constexpr std::string_view kBegin = "params ";
+  if (!text.starts_with(kBegin)) return {};
+  text.remove_prefix(kBegin.size());
+  const std::size_t space = std::min(text.find(' '), text.size());
+  return {text.substr(0, space), text.substr(std::min(space + 1, text.size()))};
+}
 
 std::vector<std::string> names_of(const std::vector<Param>& params, bool secret_only = false) {
   std::vector<std::string> names;
@@ -35,15 +53,44 @@ ToolResult not_run(std::string reason, std::string text) {
   return result;
 }
 
-ToolResult ask(const workflow::Definition& definition, std::string_view digest,
-               const std::vector<Param>& missing) {
-  InputRequest request{
-      std::string(kParams),
+InputRequest form_for(const workflow::Definition& definition, const std::vector<Param>& missing) {
+  return {std::string(kParams),
+          "elicitation/create",
+          {{"message", fmt::format("The workflow {} needs values to run: {}.", definition.name,
+                                   fmt::join(names_of(missing), ", "))},
+           {"requestedSchema", workflow::form_schema(missing)}}};
+}
+
+Result<InputRequest> page_for(const Call& call, const workflow::Definition& definition,
+                              const std::vector<Param>& secrets, const SecretPage& page,
+                              std::string& token) {
+  const Principal& who = *call.permit.principal();
+  token =
+      TRY(page.box.put(who, {fmt::format("the workflow {}", definition.name),
+                             fmt::format("{} (tenant {})", who.facts().subject, who.facts().tenant),
+                             names_of(secrets)}));
+  return InputRequest{
+      std::string(kSecrets),
       "elicitation/create",
-      {{"message", fmt::format("The workflow {} needs values to run: {}.", definition.name,
-                               fmt::join(names_of(missing), ", "))},
-       {"requestedSchema", workflow::form_schema(missing)}}};
-  return ToolResult::asking({std::move(request)}, state_of(digest));
+      {{"mode", "url"},
+       {"elicitationId", random_id()},
+       {"url", page.link_base + token},
+       {"message", fmt::format("The workflow {} needs secret values: {}. Enter them on this page; "
+                               "they go to the server only.",
+                               definition.name, fmt::join(names_of(secrets), ", "))}}};
+}
+
+// The question for everything that is missing, a form or a page or both.
+Result<ToolResult> ask(const Call& call, const workflow::Definition& definition,
+                       std::string_view digest, const std::vector<Param>& open,
+                       const std::vector<Param>& secrets, const SecretPage* page) {
+  std::vector<InputRequest> asks;
+  std::string token;
+  if (!open.empty()) asks.push_back(form_for(definition, open));
+  if (!secrets.empty()) {
+    asks.push_back(TRY(page_for(call, definition, secrets, *page, token)));
+  }
+  return ToolResult::asking(std::move(asks), state_of(digest, token));
 }
 
 // Only what was asked for is taken from a form.
@@ -80,33 +127,82 @@ Result<FormAnswer> form_answer(const json::object& answers, std::string_view key
   return FormAnswer{FormAnswer::Kind::accepted, content};
 }
 
+bool waits_for_secrets(const Call& call, const SecretPage& page) {
+  const State state = state_in(call.state);
+  if (state.token.empty() || page.box.was_given(state.token, *call.permit.principal()))
+    return false;
+  const json::object* answer = find_object(call.answers, kSecrets);
+  return answer != nullptr && find_string(*answer, "action") == "accept" &&
+         page.box.look(state.token).has_value();
+}
+
+namespace {
+
+// What became of the page; nothing when its secrets are in `params` now.
+Result<std::optional<ToolResult>> take_secrets(const Call& call, const State& state,
+                                               const SecretPage& page, json::object& params) {
+  const json::object* answer = find_object(call.answers, kSecrets);
+  const auto action = answer == nullptr ? std::nullopt : find_string(*answer, "action");
+  if (action == "decline" || action == "cancel") {
+    return not_run("input_declined",
+                   "The page that asks for secrets was not opened: nothing was run.");
+  }
+  const auto given = page.box.take(state.token, *call.permit.principal());
+  if (!given) {
+    return not_run(
+        "secrets_not_given",
+        "The page that asks for secrets was not filled in: nothing was run. Call again to "
+        "be asked anew.");
+  }
+  for (const auto& [name, secret] : *given) params[name] = secret.reveal();
+  return std::nullopt;
+}
+
+}  // namespace
+
 Result<std::optional<ToolResult>> complete_params(const Call& call,
                                                   const workflow::Definition& definition,
-                                                  std::string_view digest, json::object& params) {
+                                                  std::string_view digest, json::object& params,
+                                                  const SecretPage* page) {
   const auto missing = TRY(workflow::missing_params(definition, params));
-  if (missing.empty() || !call.client.elicit_form) return std::nullopt;
-  if (const auto secrets = names_of(missing, true); !secrets.empty()) {
+  std::vector<Param> open, secrets;
+  for (const Param& param : missing) (param.secret ? secrets : open).push_back(param);
+  const bool has_page = page != nullptr && !page->link_base.empty() && call.client.elicit_url;
+  if (missing.empty() || (!call.client.elicit_form && !has_page)) return std::nullopt;
+  if (!secrets.empty() && !has_page) {
     return not_run(
         "secret_not_asked",
         fmt::format("Missing params: {}. Secret ones ({}) are never asked for in a form: "
                     "give them with the call.",
-                    fmt::join(names_of(missing), ", "), fmt::join(secrets, ", ")));
+                    fmt::join(names_of(missing), ", "), fmt::join(names_of(secrets), ", ")));
   }
+  if (!open.empty() && !call.client.elicit_form) {
+    return not_run("params_not_asked",
+                   fmt::format("Missing params: {}. Your client shows no forms: give them with the "
+                               "call.",
+                               fmt::join(names_of(open), ", ")));
+  }
+  const State state = state_in(call.state);
+  const bool asked = state.digest == digest && state.token.empty() == secrets.empty();
   const auto answer =
-      call.state == state_of(digest) ? TRY(form_answer(call.answers, kParams)) : FormAnswer{};
+      asked && !open.empty() ? TRY(form_answer(call.answers, kParams)) : FormAnswer{};
+  if (!asked || (!open.empty() && answer.kind == FormAnswer::Kind::none)) {
+    return TRY(ask(call, definition, digest, open, secrets, page));
+  }
   switch (answer.kind) {
     case FormAnswer::Kind::none:
-      return ask(definition, digest, missing);
+      break;  // nothing was asked with a form
     case FormAnswer::Kind::declined:
       return not_run("input_declined", "You declined to give the missing params: nothing was run.");
     case FormAnswer::Kind::cancelled:
       return not_run("input_cancelled",
                      "The form with the missing params was closed: nothing was run.");
     case FormAnswer::Kind::accepted:
+      TRY_VOID(take(*answer.content, open, params));
       break;
   }
-  TRY_VOID(take(*answer.content, missing, params));
-  return std::nullopt;
+  if (secrets.empty()) return std::nullopt;
+  return take_secrets(call, state, *page, params);
 }
 
 }  // namespace kubiya::tools

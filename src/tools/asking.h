@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Asking the person behind a call for what it lacks, with a form that their client shows (MCP,
-// "Elicitation"). Secrets are never asked for: what is put in a form passes the client, and with
-// it, perhaps, a model. Pure.
+// "Elicitation"). What is put in a form passes the client, and with it, perhaps, a model; so
+// secrets are asked for on a page of this server, to which the client only opens the link.
 #pragma once
 
 #include <optional>
@@ -10,6 +10,7 @@
 
 #include "base/json.h"
 #include "base/result.h"
+#include "identity/ask_box.h"
 #include "tools/registry.h"
 #include "workflow/definition.h"
 
@@ -24,12 +25,22 @@ struct FormAnswer {
 // Code::invalid for an answer that is no ElicitResult.
 Result<FormAnswer> form_answer(const json::object& answers, std::string_view key);
 
+// Where secrets are asked for.
+struct SecretPage {
+  identity::AskBox& box;
+  std::string link_base;  // a token goes behind it; empty: there is no page
+};
+// The link that this call was told to open, when its person agreed to and has not filled in the
+// page yet.
+bool waits_for_secrets(const Call& call, const SecretPage& page);
+
 // Completes `params` from the answer to the question that this call asked before. A result is what
 // the call has to be answered with instead of being carried out: the question, or that the person
 // does not want to answer it. `digest` is of the definition: what was asked about another version
 // of the workflow is asked again.
 Result<std::optional<ToolResult>> complete_params(const Call& call,
                                                   const workflow::Definition& definition,
-                                                  std::string_view digest, json::object& params);
+                                                  std::string_view digest, json::object& params,
+                                                  const SecretPage* page = nullptr);
 
 }  // namespace kubiya::tools

@@ -58,7 +58,8 @@ Result<std::optional<ToolResult>> prepare(const Call& call, const Services& serv
   }
   const json::object* given = find_object(call.arguments, "params");
   json::object params = given != nullptr ? *given : json::object{};
-  if (auto instead = TRY(complete_params(call, *parsed.definition, row->digest, params)))
+  if (auto instead = TRY(
+          complete_params(call, *parsed.definition, row->digest, params, services.secrets.get())))
     return instead;
   start.params = TRY(workflow::bind_params(*parsed.definition, params));
   start.workflow = std::move(*row);
@@ -197,8 +198,30 @@ void go_on(const Services& services, const CallPtr& call, const audit::DurableTi
 
 }  // namespace
 
-void execute_workflow(const Services& services, const CallPtr& call,
-                      const audit::DurableTicket& ticket, const Done& done) {
+namespace {
+
+constexpr std::chrono::milliseconds kLookForSecrets{250};
+constexpr std::chrono::minutes kSecretsPatience{3};
+
+void execute(const Services& services, const CallPtr& call, const audit::DurableTicket& ticket,
+             const Done& done);
+
+// Once the page that asks for secrets is filled in, or patience ends.
+void execute_when_given(const Services& services, const CallPtr& call,
+                        const audit::DurableTicket& ticket, const Done& done, Mono deadline) {
+  const Mono now = services.clock.mono();
+  if (!services.secrets || now >= deadline || !waits_for_secrets(*call, *services.secrets)) {
+    return execute(services, call, ticket, done);
+  }
+  services.timers.add(now + kLookForSecrets, [services, call, ticket, done, deadline] {
+    services.workers.submit_always([services, call, ticket, done, deadline] {
+      execute_when_given(services, call, ticket, done, deadline);
+    });
+  });
+}
+
+void execute(const Services& services, const CallPtr& call, const audit::DurableTicket& ticket,
+             const Done& done) {
   if (auto asked = asked_before(call->state)) {
     return go_on(services, call, ticket, std::move(*asked), done);
   }
@@ -224,6 +247,13 @@ void execute_workflow(const Services& services, const CallPtr& call,
     return done(std::move(*refused));
   }
   services.backend.start(call->permit, ticket, std::move(start), go);
+}
+
+}  // namespace
+
+void execute_workflow(const Services& services, const CallPtr& call,
+                      const audit::DurableTicket& ticket, const Done& done) {
+  execute_when_given(services, call, ticket, done, services.clock.mono() + kSecretsPatience);
 }
 
 Result<> add_execute_tool(Registry& registry, const Services& services) {

@@ -16,6 +16,7 @@
 #include "policy/policy.h"
 #include "store/approvals.h"
 #include "store/store.h"
+#include "tools/asking.h"
 #include "tools/catalogue.h"
 #include "workflow/definition.h"
 #include "workflow/plan.h"
@@ -49,8 +50,9 @@ struct Services {
   std::chrono::seconds wait_default{25};
   std::chrono::seconds wait_max{3'600};
   std::string server_name;
-  std::shared_ptr<const KeyServices> keys = {};  // null: no tools for them
-  std::shared_ptr<Published> published = {};     // filled in by fill_catalogue()
+  std::shared_ptr<const SecretPage> secrets = {};  // null: they are asked for nowhere
+  std::shared_ptr<const KeyServices> keys = {};    // null: no tools for them
+  std::shared_ptr<Published> published = {};       // filled in by fill_catalogue()
 };
 
 // Everything below.
