@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "app/key_evidence.h"
+#include "app/key_provider.h"
 #include "app/person_watch.h"
 #include "app/signals.h"
 #include "app/start_hints.h"
@@ -169,6 +170,7 @@ class Built final : public Application {
         *database_, *journal_, person_book_, [this] { return open_vault_keys(config_, false); },
         [this](const auto& people) { keep_out(people); });
     TRY_VOID(person_watch_->look());
+    key_provider_.emplace(config_, *database_, *key_watch_, *key_book_, person_book_, clock_);
     if (!config_.workflows_dir.empty()) {
       const std::size_t imported = TRY(import_workflows(
           config_.workflows_dir, config_.import_tenant, *workflows_, config_.workflow, clock_));
@@ -251,6 +253,16 @@ class Built final : public Application {
         tools::SecretPage{*ask_box_, config_.public_url + std::string(mcp::kAskPath)});
   }
 
+  mcp::KeySource key_source() {
+    const bool page = config_.transport != Transport::stdio;
+    return {config_.just_in_time,
+            page ? config_.public_url + std::string(mcp::kAskPath) : std::string(),
+            [this](const Principal& who) { return key_provider_->create(who); },
+            [this](const Principal& who, Secret key) {
+              return key_provider_->keep(who, std::move(key));
+            }};
+  }
+
   Result<> revoke_unseen() {
     Result<> result;
     for (const std::string& id : one_time_box_->take_lost()) {
@@ -320,10 +332,10 @@ class Built final : public Application {
     options.calls = config_.calls;
     options.streams = config_.streams;
     options.loops = config_.server.threads;
-    endpoint_.emplace(
-        std::move(options),
-        mcp::EndpointServices{*authenticator_, *policy_, *journal_, catalogue_, *workers_, clock_,
-                              [this] { return readiness(); }, &*one_time_box_, &*ask_box_});
+    endpoint_.emplace(std::move(options),
+                      mcp::EndpointServices{*authenticator_, *policy_, *journal_, catalogue_,
+                                            *workers_, clock_, [this] { return readiness(); },
+                                            &*one_time_box_, &*ask_box_, key_source()});
     // Sign-in pages of any origin read the metadata; it is nobody's data.
     config_.server.guard.public_prefixes.push_back("/.well-known/");
     if (config_.transport == Transport::stdio) {
@@ -425,6 +437,7 @@ class Built final : public Application {
   identity::PersonBook person_book_;
   std::optional<PersonWatch> person_watch_;
   std::optional<KeyWatch> key_watch_;  // looks through person_watch_ too
+  std::optional<KeyProvider> key_provider_;
   std::unique_ptr<http::Client> client_;
   std::unique_ptr<identity::Authenticator> authenticator_;
   std::unique_ptr<engine::Launcher> launcher_;

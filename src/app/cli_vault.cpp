@@ -83,20 +83,10 @@ Result<store::VaultRow> row_of(const VaultPlace& command, const Config& config) 
   return row;
 }
 
-store::OwedRecord owed_for(std::string_view event, const store::VaultRow& row) {
-  json::object fields{{"tenant", row.tenant}, {"issuer", row.issuer}, {row.kind, row.name}};
-  fields["by"] = "command_line";
-  fields["user"] = ::geteuid();
-  return {0, std::string(event), to_json(fields)};
-}
+json::object by_this_user() { return {{"by", "command_line"}, {"user", ::geteuid()}}; }
 
 store::Vault::Change change_for(store::VaultRow row, Secret key, std::int64_t now_ms) {
-  row.updated_ms = now_ms;
-  store::OwedRecord owed = owed_for("vault_key_set", row);
-  json::object fields = parse_json(owed.fields)->as_object();
-  fields["key"] = crypto::fingerprint(key.reveal());
-  owed.fields = to_json(fields);
-  return {std::move(row), std::move(key), std::move(owed)};
+  return vault_change(std::move(row), std::move(key), now_ms, by_this_user());
 }
 
 std::string when_known(const Workbench& bench) {
@@ -160,7 +150,7 @@ Result<> remove(const VaultPlace& command) {
   const store::VaultRow row = TRY(row_of(command, config));
   Workbench bench = TRY(Workbench::open(config));
   store::Vault vault(bench.database());
-  TRY_VOID(vault.remove(row, owed_for("vault_key_removed", row)));
+  TRY_VOID(vault.remove(row, vault_record("vault_key_removed", row, by_this_user())));
   TRY_VOID(bench.record_owed());
   fmt::print("The key of {} of {} is removed{}.\n", row.name, row.issuer, when_known(bench));
   return {};

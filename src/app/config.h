@@ -24,6 +24,7 @@
 #include "identity/authenticator.h"
 #include "identity/issuer.h"
 #include "identity/one_time_box.h"
+#include "mcp/just_in_time.h"
 #include "mcp/places.h"
 #include "policy/tool_rule.h"
 #include "workflow/definition.h"
@@ -67,6 +68,9 @@ struct Config {
   identity::AuthenticatorOptions identity;       // shared_key from KUBIYA_API_KEY
   // The key vault's; absent: a credential of the service manager, or a file in data_dir.
   std::optional<Secret> vault_key, vault_previous_key;
+  // For people whose token leads to no Kubiya key.
+  mcp::JustInTime just_in_time = mcp::JustInTime::off;
+  Scopes just_in_time_scopes{"execute", "read"};
   audit::JournalOptions audit;
   engine::EngineOptions engine;
   workflow::Limits workflow;

@@ -2,6 +2,22 @@
 #include "app/config_rows.h"
 
 namespace kubiya::app::rows {
+namespace {
+
+Key just_in_time_scopes() {
+  Key key = row("vault.just_in_time_scopes", "list", "scope names",
+                "What a key may at most that is made just in time.");
+  key.shape = Shape::list;
+  key.set = [](Draft& draft, const Values& values) -> Result<> {
+    TRY_VOID(check_scope_names(values));
+    draft.config.just_in_time_scopes = Scopes(values);
+    return {};
+  };
+  key.get = [](Draft& draft) { return draft.config.just_in_time_scopes.names(); };
+  return key;
+}
+
+}  // namespace
 
 void add_vault(std::vector<Key>& t) {
   t.push_back(secret(
@@ -12,6 +28,16 @@ void add_vault(std::vector<Key>& t) {
   t.push_back(secret(
       "vault.previous_key", [](D& d) -> auto& { return d.config.vault_previous_key; },
       "What it was sealed with before, until `vault rotate-key` has run."));
+  t.push_back(choice(
+      "vault.just_in_time", [](D& d) -> auto& { return d.config.just_in_time; },
+      {{"off", mcp::JustInTime::off},
+       {"create", mcp::JustInTime::create},
+       {"ask", mcp::JustInTime::ask}},
+      "What a person gets whose token leads to no Kubiya key, at the first call that needs one: a "
+      "key "
+      "of this installation (create), or a page to enter their own (ask; clients that open "
+      "links)."));
+  t.push_back(just_in_time_scopes());
 }
 
 }  // namespace kubiya::app::rows

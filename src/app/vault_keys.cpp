@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "app/config_secret.h"
+#include "crypto/digest.h"
 #include "identity/api_key.h"
 
 namespace kubiya::app {
@@ -77,6 +78,21 @@ Result<KeysPtr> open_vault_keys(const Config& config, bool create) {
   const auto current = TRY(read_file_key(key_file(config), create));
   if (!current) return KeysPtr();
   return next ? make(*next, current) : make(*current, config.vault_previous_key);
+}
+
+store::OwedRecord vault_record(std::string_view event, const store::VaultRow& row,
+                               json::object by) {
+  json::object fields{{"tenant", row.tenant}, {"issuer", row.issuer}, {row.kind, row.name}};
+  for (auto& member : by) fields[member.key()] = std::move(member.value());
+  return {0, std::string(event), to_json(fields)};
+}
+
+store::Vault::Change vault_change(store::VaultRow row, Secret key, std::int64_t now_ms,
+                                  json::object by) {
+  row.updated_ms = now_ms;
+  by["key"] = crypto::fingerprint(key.reveal());
+  store::OwedRecord owed = vault_record("vault_key_set", row, std::move(by));
+  return {std::move(row), std::move(key), std::move(owed)};
 }
 
 store::Vault::Seal sealing(const Config& config, store::Vault& vault) {

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "app/config.h"
+#include "base/json.h"
 #include "base/result.h"
 #include "identity/key_vault.h"
 #include "store/vault.h"
@@ -22,6 +23,11 @@ Result<std::shared_ptr<const identity::VaultKeys>> open_vault_keys(const Config&
 // made with the first record; a vault whose key is lost takes no further ones. For one write; both
 // references outlive it.
 store::Vault::Seal sealing(const Config& config, store::Vault& vault);
+
+// What the journal is owed for a change of `row`; `by` says whose doing it is.
+store::OwedRecord vault_record(std::string_view event, const store::VaultRow& row, json::object by);
+store::Vault::Change vault_change(store::VaultRow row, Secret key, std::int64_t now_ms,
+                                  json::object by);
 
 struct Rotation {
   std::size_t resealed = 0;

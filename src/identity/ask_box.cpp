@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "crypto/digest.h"
 #include "identity/link_token.h"
 
 namespace kubiya::identity {
@@ -18,8 +19,8 @@ Result<std::string> AskBox::put(const Principal& who, Question question) {
     return fail(Code::busy, "Too many questions for secrets are open; answer them first");
   }
   std::string token = new_link_token();
-  entries_[link_place(token)] = {who.owner(), std::move(question), std::nullopt,
-                                 now + options_.lifetime};
+  entries_[link_place(token)] = {
+      who.owner(), std::move(question), std::nullopt, {}, now + options_.lifetime};
   return token;
 }
 
@@ -35,17 +36,19 @@ std::optional<AskBox::Question> AskBox::look(std::string_view token) const {
   return entry->question;
 }
 
-bool AskBox::give(std::string_view token, Given given) {
+std::optional<std::string> AskBox::give(std::string_view token, Given given) {
   const std::lock_guard lock(mutex_);
   const Entry* const entry = find(token);
-  if (entry == nullptr || entry->given) return false;
+  if (entry == nullptr || entry->given) return std::nullopt;
   const auto& names = entry->question.names;
   const bool all = given.size() == names.size() &&
                    std::all_of(names.begin(), names.end(),
                                [&](const std::string& name) { return given.count(name) == 1; });
-  if (!all) return false;
-  entries_[link_place(token)].given = std::move(given);
-  return true;
+  if (!all) return std::nullopt;
+  Entry& kept = entries_[link_place(token)];
+  kept.given = std::move(given);
+  if (kept.question.with_code) kept.code = new_link_code();
+  return kept.code;
 }
 
 bool AskBox::was_given(std::string_view token, const Principal& who) const {
@@ -54,11 +57,14 @@ bool AskBox::was_given(std::string_view token, const Principal& who) const {
   return entry != nullptr && entry->owner == who.owner() && entry->given.has_value();
 }
 
-std::optional<AskBox::Given> AskBox::take(std::string_view token, const Principal& who) {
+std::optional<AskBox::Given> AskBox::take(std::string_view token, const Principal& who,
+                                          std::string_view code) {
   const std::lock_guard lock(mutex_);
   const Entry* const entry = find(token);
   if (entry == nullptr || entry->owner != who.owner() || !entry->given) return std::nullopt;
-  return std::move(entries_.extract(link_place(token)).mapped().given);
+  auto taken = entries_.extract(link_place(token));
+  if (!crypto::equal_constant_time(taken.mapped().code, code)) return std::nullopt;
+  return std::move(taken.mapped().given);
 }
 
 }  // namespace kubiya::identity

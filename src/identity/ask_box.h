@@ -29,6 +29,9 @@ class AskBox {
     std::string what;                // for the page: "the workflow deploy"
     std::string who;                 // likewise: of whom it is asked
     std::vector<std::string> names;  // of what is to be given
+    // The page shows a code that whoever takes it must know: so the one who entered it is the one
+    // who is at the client.
+    bool with_code = false;
   };
   struct Options {
     std::chrono::milliseconds lifetime{600'000};
@@ -42,18 +45,21 @@ class AskBox {
   Result<std::string> put(const Principal& who, Question question);
   // What the page asks; nothing when the link is unknown, over or was answered.
   std::optional<Question> look(std::string_view token) const;
-  // From the page, once: false as look() says nothing, or when not all names are there.
-  bool give(std::string_view token, Given given);
+  // From the page, once; the code to show, which may be empty. Nothing as look() says nothing, or
+  // when not all names are there.
+  std::optional<std::string> give(std::string_view token, Given given);
   // For who asked, by the same link.
   bool was_given(std::string_view token, const Principal& who) const;
-  // Once.
-  std::optional<Given> take(std::string_view token, const Principal& who);
+  // Once; a wrong code loses what was given.
+  std::optional<Given> take(std::string_view token, const Principal& who,
+                            std::string_view code = {});
 
  private:
   struct Entry {
     std::string owner;
     Question question;
     std::optional<Given> given;
+    std::string code;
     Mono ends{};
   };
   const Entry* find(std::string_view token) const;

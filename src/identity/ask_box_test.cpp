@@ -23,7 +23,7 @@ struct Asked : testing::Test {
   AskBox box{{minutes(10), 3, 2}, clock};
   PrincipalPtr ada = person("ada");
   std::string put(const PrincipalPtr& who) {
-    auto token = box.put(*who, {"the workflow deploy", "ada", {"pin", "token"}});
+    auto token = box.put(*who, {"the workflow deploy", "ada", {"pin", "token"}, false});
     EXPECT_TRUE(token);
     return token.value_or("");
   }
@@ -56,6 +56,18 @@ TEST_F(Asked, TakesAllThatIsAskedAndNothingElse) {
   EXPECT_FALSE(box.give(token, {{"pin", Secret("1")}, {"other", Secret("x")}}));
   EXPECT_FALSE(box.give("unknown", both()));
   EXPECT_TRUE(box.give(token, both()));
+}
+
+TEST_F(Asked, WantsTheCodeOfThePageAndLosesAllWithAWrongOne) {
+  for (const bool right : {true, false}) {
+    const auto token = box.put(*ada, {"the server", "ada", {"key"}, true});
+    ASSERT_TRUE(token);
+    const auto code = box.give(*token, {{"key", Secret("kb-1")}});
+    ASSERT_TRUE(code && code->size() == 8);
+    EXPECT_TRUE(box.was_given(*token, *ada));
+    EXPECT_EQ(box.take(*token, *ada, right ? *code : "0").has_value(), right);
+    EXPECT_FALSE(box.take(*token, *ada, *code));
+  }
 }
 
 TEST_F(Asked, ForgetsWithTimeAndIsBounded) {

@@ -4,9 +4,6 @@
 #include <algorithm>
 #include <utility>
 
-#include <fmt/format.h>
-
-#include "base/ids.h"
 #include "crypto/digest.h"
 #include "identity/link_token.h"
 
@@ -15,15 +12,6 @@ namespace {
 
 // A link that is over is still known as one for as long as it lived.
 constexpr int kKnownLifetimes = 2;
-
-// The few values beyond the last whole hundred million are drawn again, so that all are as likely.
-std::string new_code() {
-  constexpr std::uint32_t kCodes = 100'000'000;
-  constexpr std::uint32_t kFair = UINT32_MAX / kCodes * kCodes;
-  std::uint32_t drawn = kFair;
-  while (drawn >= kFair) random_bytes(&drawn, sizeof drawn);
-  return fmt::format("{:08}", drawn % kCodes);
-}
 
 bool same_person(const Unseen& what, std::string_view issuer, std::string_view subject) {
   return what.issuer == issuer && what.subject == subject;
@@ -44,7 +32,7 @@ Result<OneTimeBox::Link> OneTimeBox::put(Unseen what, bool with_code) {
   if (of_one >= options_.most_of_one || waiting >= options_.most) {
     return fail(Code::busy, "Too many new keys wait to be looked at; open their links first");
   }
-  Link link{new_link_token(), with_code ? new_code() : std::string()};
+  Link link{new_link_token(), with_code ? new_link_code() : std::string()};
   entries_[link_place(link.token)] = {std::move(what), link.code, 0,
                                       clock_.mono() + options_.lifetime};
   return link;

@@ -31,6 +31,7 @@
 #include "mcp/answer.h"
 #include "mcp/exchange.h"
 #include "mcp/handles.h"
+#include "mcp/just_in_time.h"
 #include "mcp/places.h"
 #include "mcp/refusal.h"
 #include "mcp/request_log.h"
@@ -83,6 +84,7 @@ struct EndpointServices {
   std::function<Readiness()> readiness;
   identity::OneTimeBox* once = nullptr;  // null: there are no one-time links
   identity::AskBox* asks = nullptr;      // likewise
+  KeySource key_source = {};
 };
 
 class Endpoint final : public http::Handler {
@@ -175,6 +177,10 @@ class Endpoint final : public http::Handler {
 
   // endpoint_rounds.cpp: calls that have to ask before they can end.
   Handles::Call handle_context(const Exchange& x, std::string_view digest) const;
+  bool provide_key(const ExchangePtr& x);
+  bool ask_for_key(const ExchangePtr& x);
+  void go_on_with_key(const ExchangePtr& x, std::function<Result<>()> get);
+  Result<std::string> opened_state(const Exchange& x) const;
   Result<> take_answers(const Exchange& x, tools::Call& call) const;
   Rendered render_asks(const Exchange& x, const tools::Unfinished& unfinished);
   void ask_client(const ExchangePtr& x, const ErrandPtr& errand,

@@ -100,7 +100,11 @@ void Endpoint::call_tool(const ExchangePtr& x) {
   json::object wrapped;
   auto permit = services_.policy.decide(x->principal, tool->operation(),
                                         asked(*tool, arguments.get_object(), wrapped));
-  if (!permit) return refuse_denied(x, tool->operation(), permit.error());
+  if (!permit) {
+    const bool lacks_key = permit.error().reason == policy::Refusal::no_api_key;
+    if (lacks_key && provide_key(x)) return;
+    return refuse_denied(x, tool->operation(), permit.error());
+  }
   if (!check_arguments(x, *tool, arguments)) return;
   json::object owned = std::move(arguments.get_object());
   if (tool->spec().placement == tools::Placement::loop) {

@@ -61,10 +61,10 @@ void Endpoint::ask_secrets(const ExchangePtr& x) {
                                "This form is sent by its own page only: open the link itself");
   }
   auto fields = form_fields(x->request.body, kSecretBytes);
-  if (!fields || !services_.asks->give(token, std::move(*fields))) {
-    return send(x, ask_page(*question, true, html), "bad_form");
-  }
-  send(x, ask_taken(html), "secrets_given");
+  const auto code =
+      fields ? services_.asks->give(token, std::move(*fields)) : std::optional<std::string>();
+  if (!code) return send(x, ask_page(*question, true, html), "bad_form");
+  send(x, ask_taken(*code, html), "secrets_given");
 }
 
 // record → what depends on it → the secret; whatever fails on the way, the secret is lost.

@@ -3,8 +3,11 @@
 // Calls that have to ask before they can end. The modern era answers with what is asked and is
 // called again (MCP 2026-07-28, "Multi round-trip requests"); the legacy one asks on the stream of
 // the call (MCP 2025-11-25, Streamable HTTP). Handlers cannot tell which.
+#include <fmt/format.h>
+
 #include "base/canonical_json.h"
 #include "crypto/digest.h"
+#include "identity/key_vault.h"
 #include "mcp/abilities.h"
 #include "mcp/endpoint.h"
 
@@ -13,6 +16,27 @@ namespace {
 
 // How long a client may take to come back with what it was asked.
 constexpr std::chrono::minutes kStateLifetime{60};
+
+// What the person answered to question_for_code(); nothing when it was not asked, or not accepted.
+std::optional<std::string> code_answered(const Message& message) {
+  const auto answers = find_object(*message.params, "inputResponses");
+  const auto answer = answers ? find_object(*answers, "code") : std::nullopt;
+  const auto content = answer ? find_object(*answer, "content") : std::nullopt;
+  const auto code = content ? find_string(*content, "code") : std::nullopt;
+  return code ? std::optional<std::string>(*code) : std::nullopt;
+}
+
+tools::InputRequest question_for_code() {
+  return {
+      "code",
+      "elicitation/create",
+      {{"message", "Which code did the page show after you entered your Kubiya API key?"},
+       {"requestedSchema",
+        {{"type", "object"},
+         {"properties",
+          {{"code", {{"type", "string"}, {"title", "Code"}, {"minLength", 8}, {"maxLength", 8}}}}},
+         {"required", json::array{"code"}}}}}};
+}
 
 // What an unanswered question counts as where the call goes on without.
 json::object cancelled() { return {{"action", "cancel"}}; }
@@ -40,8 +64,13 @@ Result<> Endpoint::take_answers(const Exchange& x, tools::Call& call) const {
       return fail(Code::invalid, "params.inputResponses must be an object");
     call.answers = std::move(answers->value().get_object());
   }
+  call.state = TRY(opened_state(x));
+  return {};
+}
+
+Result<std::string> Endpoint::opened_state(const Exchange& x) const {
   const auto state = x.message.params->find("requestState");
-  if (!state) return {};
+  if (!state) return std::string();
   const std::string digest = arguments_digest(x.message);
   const auto opened =
       state->kind() == JsonView::Kind::string
@@ -52,8 +81,90 @@ Result<> Endpoint::take_answers(const Exchange& x, tools::Call& call) const {
                 "params.requestState is not one that was given for this call, or too old: call "
                 "again without it");
   }
-  call.state = *opened;
-  return {};
+  return *opened;
+}
+
+// Whether the caller's lack of a key is being seen to: then this call goes on by itself.
+bool Endpoint::provide_key(const ExchangePtr& x) {
+  const KeySource& source = services_.key_source;
+  if (x->key_provided || challenge_.mode != identity::Mode::token) return false;
+  if (source.how == JustInTime::ask) return ask_for_key(x);
+  if (source.how != JustInTime::create) return false;
+  go_on_with_key(x, [create = source.create, who = x->principal] { return create(*who); });
+  return true;
+}
+
+// On a page, to which the client opens the link; then for the code that the page showed, so that
+// nobody else's key is kept for this person.
+bool Endpoint::ask_for_key(const ExchangePtr& x) {
+  constexpr std::string_view kState = "api-key ";
+  const KeySource& source = services_.key_source;
+  const tools::ClientAbilities client = abilities(*x);
+  const bool can = x->message.era == Era::modern && client.elicit_url && client.elicit_form &&
+                   services_.asks != nullptr && !source.link_base.empty();
+  if (!can) return false;
+  const auto state = opened_state(*x);
+  if (!state) {
+    refuse_params(x, state.error().message);
+    return true;
+  }
+  std::string token = state->starts_with(kState) ? state->substr(kState.size()) : std::string();
+  const auto ask = [&](tools::InputRequest request) {
+    answer(x, render_asks(
+                  *x, *tools::ToolResult::asking({std::move(request)}, std::string(kState) + token)
+                           .unfinished));
+    return true;
+  };
+  if (services_.asks->was_given(token, *x->principal)) {
+    const auto code = code_answered(x->message);
+    if (!code) return ask(question_for_code());
+    if (const auto given = services_.asks->take(token, *x->principal, *code)) {
+      const Secret key = given->begin()->second;
+      if (identity::is_key_text(key.reveal())) {
+        go_on_with_key(x,
+                       [keep = source.keep, who = x->principal, key] { return keep(*who, key); });
+        return true;
+      }
+    }
+    token.clear();
+  }
+  if (token.empty() || !services_.asks->look(token)) {
+    const PrincipalFacts& facts = x->principal->facts();
+    auto asked = services_.asks->put(*x->principal,
+                                     {fmt::format("the server {}", options_.info.name),
+                                      fmt::format("{} (tenant {})", facts.subject, facts.tenant),
+                                      {"kubiya_api_key"},
+                                      true});
+    if (!asked) {
+      answer(x, render_error(*x, asked.error()));
+      return true;
+    }
+    token = std::move(*asked);
+  }
+  return ask(
+      {"api_key",
+       "elicitation/create",
+       {{"mode", "url"},
+        {"elicitationId", x->request_id},
+        {"url", source.link_base + token},
+        {"message",
+         "This call runs with your own Kubiya API key, and your token leads to none. Enter it "
+         "on this page: it is sealed and kept for you on the server."}}});
+}
+
+// The same request once more from the credential on, which leads to the key now.
+void Endpoint::go_on_with_key(const ExchangePtr& x, std::function<Result<>()> get) {
+  x->key_provided = true;
+  std::function<void()> work = [this, x, get = std::move(get)] {
+    const Result<> got = get();
+    x->post([this, x, got] {
+      if (!got) return answer(x, render_error(*x, got.error()));
+      authenticate(x, {});
+    });
+  };
+  if (!services_.workers.submit(work)) {
+    answer(x, render_error(*x, {Code::busy, "The server is busy; try again shortly", {}}));
+  }
 }
 
 // Only what this client can answer is asked.

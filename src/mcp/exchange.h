@@ -75,6 +75,7 @@ class Exchange {
   std::shared_ptr<Exchange> whole;  // of one message of a batch: what holds its bytes
   std::string_view rpc_id;          // JSON text of the id
   Accepts accepts;
+  bool key_provided = false;                     // the caller was given a key just in time, once
   std::string tool;                              // name, once known to be one of ours
   std::shared_ptr<Session> session;              // of the legacy era, when there is one
   std::shared_ptr<const tools::Tool> kept_tool;  // keeps one that may come and go

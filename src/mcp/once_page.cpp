@@ -161,9 +161,11 @@ http::Response ask_page(const identity::AskBox::Question& question, bool wrong, 
               html, form);
 }
 
-http::Response ask_taken(bool html) {
-  return page(200, "Thank you",
-              "It was handed over. Go back to your client; you can close this page.", html);
+http::Response ask_taken(std::string_view code, bool html) {
+  const std::string next = code.empty()
+                               ? std::string("Go back to your client; you can close this page.")
+                               : fmt::format("Your client asks for this code next: {}", code);
+  return page(200, "Thank you", "It was handed over. " + next, html);
 }
 
 http::Response once_page(State state, bool html) {

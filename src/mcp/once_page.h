@@ -37,6 +37,7 @@ http::Response once_secret(const identity::Unseen& what, bool html);
 
 // `wrong`: what was sent before was not taken.
 http::Response ask_page(const identity::AskBox::Question& question, bool wrong, bool html);
-http::Response ask_taken(bool html);
+// `code`: what the client asks for next; empty: nothing.
+http::Response ask_taken(std::string_view code, bool html);
 
 }  // namespace kubiya::mcp

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "app/key_provider.h"
+
+#include <chrono>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "app/vault_keys.h"
+#include "base/log.h"
+
+namespace kubiya::app {
+namespace {
+
+// The book of people is filled twice a second.
+constexpr std::chrono::milliseconds kLookEvery{20};
+constexpr std::chrono::seconds kPatience{5};
+constexpr std::string_view kBy = "just_in_time";
+
+}  // namespace
+
+bool KeyProvider::has_key(const PrincipalFacts& who) const {
+  const auto found = people_.key_of({who.tenant, who.issuer, who.subject});
+  return found && found->has_value();
+}
+
+Result<> KeyProvider::store(const PrincipalFacts& who, Secret key) {
+  store::VaultRow row;
+  row.tenant = who.tenant;
+  row.issuer = who.issuer;
+  row.name = who.subject;
+  std::vector<store::Vault::Change> changes;
+  changes.push_back(
+      vault_change(std::move(row), std::move(key), unix_ms(clock_.wall()), {{"by", kBy}}));
+  TRY_VOID(vault_.set(std::move(changes), sealing(config_, vault_)));
+  const Mono deadline = clock_.mono() + kPatience;
+  while (!has_key(who)) {
+    if (clock_.mono() >= deadline) {
+      return fail(Code::unavailable, "Your new key is not known everywhere yet; call again");
+    }
+    std::this_thread::sleep_for(kLookEvery);
+  }
+  return {};
+}
+
+Result<> KeyProvider::create(const Principal& who) {
+  const std::lock_guard lock(one_at_a_time_);
+  const PrincipalFacts& facts = who.facts();
+  if (has_key(facts)) return {};  // an earlier call of the same person was quicker
+  const identity::NewKey key = book_.make();
+  store::KeyRow row;
+  row.id = key.id;
+  row.digest = key.digest;
+  row.hint = key.hint;
+  row.tenant = facts.tenant;
+  row.issuer = facts.issuer;
+  row.owner = facts.subject;
+  row.name = std::string(kBy);
+  row.scopes = config_.just_in_time_scopes.text();
+  row.created_ms = unix_ms(clock_.wall());
+  row.made_by = std::string(kBy);
+  TRY_VOID(keys_.create(row));
+  TRY_VOID(watch_.settle());
+  const Result<> kept = store(facts, key.key);
+  if (kept || kept.error().code == Code::unavailable) return kept;
+  // Nobody can ever use it.
+  TRY_VOID(keys_.revoke(row.id, unix_ms(clock_.wall()), kBy));
+  return kept;
+}
+
+Result<> KeyProvider::keep(const Principal& who, Secret key) {
+  const std::lock_guard lock(one_at_a_time_);
+  return store(who.facts(), std::move(key));
+}
+
+}  // namespace kubiya::app
