@@ -229,7 +229,8 @@ class Built final : public Application {
                                    config_.wait_max,
                                    config_.name,
                                    secret_page(),
-                                   key_services()};
+                                   key_services(),
+                                   vault_writer()};
     if (hooks.fill_catalogue) {
       TRY_VOID(hooks.fill_catalogue(catalogue_, timers_, *workers_, clock_));
     } else {
@@ -251,6 +252,14 @@ class Built final : public Application {
     if (config_.transport == Transport::stdio) return nullptr;
     return std::make_shared<const tools::SecretPage>(
         tools::SecretPage{*ask_box_, config_.public_url + std::string(mcp::kAskPath)});
+  }
+
+  decltype(tools::Services::keep_key) vault_writer() {
+    if (config_.issuers.empty()) return nullptr;  // keys are for people with tokens
+    return [this](const std::string& tenant, const std::string& issuer, const std::string& subject,
+                  const Secret& key, const std::string& by) {
+      return key_provider_->keep_for({tenant, issuer, subject}, key, by);
+    };
   }
 
   mcp::KeySource key_source() {

@@ -32,10 +32,12 @@ class KeyProvider {
   // known in time; the next call finds it.
   Result<> create(const Principal& who);
   Result<> keep(const Principal& who, Secret key);
+  // For somebody else, by the doing of `by`.
+  Result<> keep_for(const identity::Person& person, Secret key, const std::string& by);
 
  private:
-  bool has_key(const PrincipalFacts& who) const;
-  Result<> store(const PrincipalFacts& who, Secret key);
+  bool has_key(const identity::Person& who, std::string_view fingerprint = {}) const;
+  Result<> store(const identity::Person& who, Secret key, std::string_view by);
 
   const Config& config_;
   store::Keys keys_;

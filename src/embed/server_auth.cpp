@@ -19,12 +19,12 @@ namespace kubiya {
 namespace {
 
 // The server's own tools; an application learns of a clash before anything is opened.
-constexpr std::array<std::string_view, 18> kBuiltIn{
+constexpr std::array<std::string_view, 19> kBuiltIn{
     "whoami",          "list_workflows",  "get_workflow",      "create_workflow",
     "update_workflow", "delete_workflow", "validate_workflow", "execute_workflow",
     "get_execution",   "list_executions", "cancel_execution",  "get_execution_logs",
     "list_approvals",  "decide_approval", "list_api_keys",     "create_api_key",
-    "rotate_api_key",  "revoke_api_key"};
+    "set_user_key",    "rotate_api_key",  "revoke_api_key"};
 
 bool is_built_in(std::string_view name) {
   return std::find(kBuiltIn.begin(), kBuiltIn.end(), name) != kBuiltIn.end();

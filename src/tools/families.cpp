@@ -16,6 +16,7 @@ Result<> fill_catalogue(Catalogue& catalogue, const Services& given) {
   TRY_VOID(add_run_tools(catalogue.tools(), services));
   TRY_VOID(add_approval_tools(catalogue.tools(), services));
   TRY_VOID(add_key_tools(catalogue.tools(), services));
+  TRY_VOID(add_vault_tools(catalogue.tools(), services));
   TRY_VOID(add_prompts(catalogue, services));
   add_resources(catalogue, services);
   add_run_page(catalogue);

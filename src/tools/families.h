@@ -52,7 +52,12 @@ struct Services {
   std::string server_name;
   std::shared_ptr<const SecretPage> secrets = {};  // null: they are asked for nowhere
   std::shared_ptr<const KeyServices> keys = {};    // null: no tools for them
-  std::shared_ptr<Published> published = {};       // filled in by fill_catalogue()
+  // Keeps a key in the vault for a person of the tenant, by the doing of `by`. Blocks. Null: there
+  // is no vault.
+  std::function<Result<>(const std::string& tenant, const std::string& issuer,
+                         const std::string& subject, const Secret& key, const std::string& by)>
+      keep_key = {};
+  std::shared_ptr<Published> published = {};  // filled in by fill_catalogue()
 };
 
 // Everything below.
@@ -68,6 +73,8 @@ Result<> add_execute_tool(Registry& registry, const Services& services);
 Result<> add_approval_tools(Registry& registry, const Services& services);
 // list_, create_, rotate_, revoke_api_key.
 Result<> add_key_tools(Registry& registry, const Services& services);
+// set_user_key.
+Result<> add_vault_tools(Registry& registry, const Services& services);
 // whoami.
 Result<> add_identity_tools(Registry& registry, const Services& services);
 // workflow://{name}, run://{id}, run://{id}/log.

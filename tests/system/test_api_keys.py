@@ -23,7 +23,7 @@ STEPS = [{"name": "hash", "script": 'printf %s "$KUBIYA_API_KEY" | sha256sum | c
 
 OPERATIONS = {"read": "whoami list_workflows get_workflow validate_workflow get_execution list_executions get_execution_logs list_approvals",
               "write": "create_workflow update_workflow list_api_keys create_api_key rotate_api_key revoke_api_key", "execute": "execute_workflow cancel_execution decide_approval",
-              "admin": "delete_workflow"}
+              "admin": "delete_workflow set_user_key"}
 
 
 def setUpModule():

@@ -478,7 +478,7 @@ class Rules(World):
                 self.assertEqual(result["cacheScope"], "private")
         names = lambda scope: [t["name"] for t in self.server.rpc(self.token(scope), "tools/list")[2]["result"]["tools"]]
         every = names("admin")
-        self.assertEqual(len(every), 18)
+        self.assertEqual(len(every), 19)
         self.assertEqual(names("read execute"), [name for name in every if name in set(names("read execute"))])
 
     def test_metadata_names_the_scopes_of_rules(self):

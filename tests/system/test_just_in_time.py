@@ -128,5 +128,50 @@ class Asked(Base):
             self.assertIn("No API token provided", result["content"][0]["text"])
 
 
+class ByAnAdmin(Base):
+    """set_user_key: the key is entered on a page by the administrator, and never passes the client."""
+
+    def setUp(self):
+        self.serve()
+        self.root = self.of("root", scope="admin")
+
+    def call(self, who=None, capabilities=BOTH, arguments={"subject": "ada"}, **more):
+        status, body = modern(who or self.root, "tools/call", {"name": "set_user_key", "arguments": arguments, **more}, capabilities,
+                              of=self.server)
+        return body["result"] if status == 200 else status
+
+    def fill_in(self, link, key):
+        return Asked.fill_in(self, link, key)
+
+    def test_a_key_is_kept_for_somebody(self):
+        for key in ("kb-first", "kb-second"):
+            asked = self.call()
+            link = asked["inputRequests"]["key"]["params"]["url"]
+            page = self.server.request("GET", path_of(link), None, {"Accept": "text/html"})[2].decode()
+            self.assertIn("for ada of", page)
+            self.assertIn("asks root", page)
+            code = self.fill_in(link, key)
+            next_ = self.call(inputResponses={"key": {"action": "accept"}}, requestState=asked["requestState"])
+            done = self.call(requestState=next_["requestState"],
+                             inputResponses={"code": {"action": "accept", "content": {"code": code}}})
+            self.assertEqual(done["structuredContent"]["kept"], True, done)
+            self.assertEqual(self.run_of(self.of("ada")), hashlib.sha256(key.encode()).hexdigest()[:8])
+        self.assertIn('"by":"root"', self.server.cli("audit", "list", "--json").stdout.replace(" ", ""))
+        self.assertEqual(self.server.ok(self.of("bob"), "whoami")["api_key"], {"found": False})
+
+    def test_a_wrong_code_a_refusal_and_who_may_not(self):
+        asked = self.call()
+        self.fill_in(asked["inputRequests"]["key"]["params"]["url"], "kb-mallorys")
+        next_ = self.call(inputResponses={"key": {"action": "accept"}}, requestState=asked["requestState"])
+        wrong = self.call(requestState=next_["requestState"], inputResponses={"code": {"action": "accept", "content": {"code": "00000000"}}})
+        self.assertTrue(wrong["isError"])
+        asked = self.call()
+        declined = self.call(inputResponses={"key": {"action": "decline"}}, requestState=asked["requestState"])
+        self.assertTrue(declined["isError"])
+        self.assertEqual(self.server.ok(self.of("ada"), "whoami")["api_key"], {"found": False})
+        self.assertEqual(self.call(who=self.of("eve")), 403)
+        self.assertIn("vault set", self.call(capabilities={})["content"][0]["text"])
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -16,7 +16,8 @@ LEGACY = ("2025-11-25", "2025-06-18", "2025-03-26")
 READS = "whoami list_workflows get_workflow validate_workflow get_execution list_executions get_execution_logs list_approvals".split()
 KEYS = ["list_api_keys"]  # reads, and needs write
 CHANGES = ("create_workflow update_workflow delete_workflow execute_workflow cancel_execution decide_approval "
-           "create_api_key rotate_api_key revoke_api_key").split()
+           "create_api_key rotate_api_key revoke_api_key set_user_key").split()
+ADMINS = {"delete_workflow", "set_user_key"}
 WAIT = 'while [ ! -e "$GATE" ]; do sleep 0.02; done'
 FLOWS = {"gate": ({"GATE": "/nowhere"}, ['echo "before $KUBIYA_SUBJECT"', WAIT, "echo after"]),
          "once": ({"LEDGER": "/dev/null", "GATE": "/"}, ['echo "$DAG_RUN_ID" >> "$LEDGER"', WAIT]),
@@ -174,7 +175,7 @@ class Modern(unittest.TestCase):
         first, second = (json.loads(modern("tools/list", path=p)[2])["result"] for p in ("/mcp", "/"))
         self.assertEqual(first, second, "the same order each time")
         self.assertEqual((first["resultType"], first["cacheScope"]), ("complete", "private"))
-        self.assertEqual({t["name"] for t in first["tools"]}, {*READS, *KEYS, *CHANGES} - {"delete_workflow"}, "what ada may use")
+        self.assertEqual({t["name"] for t in first["tools"]}, {*READS, *KEYS, *CHANGES} - ADMINS, "what ada may use")
         viewer, admin = ({t["name"] for t in server.rpc(token(scope=s), "tools/list")[2]["result"]["tools"]}
                          for s in ("read", "admin"))
         self.assertEqual((viewer, admin), ({*READS}, {*READS, *KEYS, *CHANGES}))
@@ -187,7 +188,7 @@ class Modern(unittest.TestCase):
                 notes = {**tool["annotations"]}
                 self.assertTrue(notes.pop("title") and tool["title"] and tool["description"])
                 self.assertEqual(notes, {"readOnlyHint": reads, "destructiveHint": tool["name"] in destructive,
-                                         "idempotentHint": reads or tool["name"] in destructive - {"execute_workflow", "rotate_api_key"},
+                                         "idempotentHint": reads or tool["name"] in destructive - {"execute_workflow", "rotate_api_key", "set_user_key"},
                                          "openWorldHint": tool["name"] == "execute_workflow"})
                 self.assertEqual({tool[s]["additionalProperties"] for s in ("inputSchema", "outputSchema")}, {False})
 
@@ -206,7 +207,7 @@ class Legacy(unittest.TestCase):
                                  {"jsonrpc": "2.0", "id": 7, "result": {}})
                 tools = json.loads(legacy(version, "tools/list", {}, path)[2])["result"]
                 self.assertEqual(list(tools), ["tools"], "no members of the modern era")
-                self.assertEqual({t["name"] for t in tools["tools"]}, {*READS, *KEYS, *CHANGES} - {"delete_workflow"})
+                self.assertEqual({t["name"] for t in tools["tools"]}, {*READS, *KEYS, *CHANGES} - ADMINS)
                 called = json.loads(legacy(version, "tools/call", {"name": "whoami"}, path)[2])["result"]
                 self.assertEqual(set(called), {"content", "structuredContent", "isError"})
                 self.assertEqual(called["structuredContent"]["subject"], "ada")
