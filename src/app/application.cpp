@@ -342,9 +342,14 @@ class Built final : public Application {
     options.streams = config_.streams;
     options.loops = config_.server.threads;
     endpoint_.emplace(std::move(options),
-                      mcp::EndpointServices{*authenticator_, *policy_, *journal_, catalogue_,
-                                            *workers_, clock_, [this] { return readiness(); },
-                                            &*one_time_box_, &*ask_box_, key_source()});
+                      mcp::EndpointServices{*authenticator_,
+                                            *policy_,
+                                            *journal_,
+                                            catalogue_,
+                                            *workers_,
+                                            clock_,
+                                            [this] { return readiness(); },
+                                            {&*one_time_box_, &*ask_box_, key_source()}});
     // Sign-in pages of any origin read the metadata; it is nobody's data.
     config_.server.guard.public_prefixes.push_back("/.well-known/");
     if (config_.transport == Transport::stdio) {

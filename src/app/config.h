@@ -24,7 +24,7 @@
 #include "identity/authenticator.h"
 #include "identity/issuer.h"
 #include "identity/one_time_box.h"
-#include "mcp/just_in_time.h"
+#include "mcp/pages.h"
 #include "mcp/places.h"
 #include "policy/tool_rule.h"
 #include "workflow/definition.h"

@@ -64,7 +64,7 @@ Result<> KeyProvider::create(const Principal& who) {
   row.made_by = std::string(kBy);
   TRY_VOID(keys_.create(row));
   TRY_VOID(watch_.settle());
-  const Result<> kept = store(person, key.key, kBy);
+  Result<> kept = store(person, key.key, kBy);
   if (kept || kept.error().code == Code::unavailable) return kept;
   // Nobody can ever use it.
   TRY_VOID(keys_.revoke(row.id, unix_ms(clock_.wall()), kBy));

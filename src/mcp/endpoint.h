@@ -24,14 +24,12 @@
 #include "base/worker_pool.h"
 #include "http/message.h"
 #include "http/peer_budget.h"
-#include "identity/ask_box.h"
 #include "identity/authenticator.h"
 #include "identity/metadata.h"
-#include "identity/one_time_box.h"
 #include "mcp/answer.h"
 #include "mcp/exchange.h"
 #include "mcp/handles.h"
-#include "mcp/just_in_time.h"
+#include "mcp/pages.h"
 #include "mcp/places.h"
 #include "mcp/refusal.h"
 #include "mcp/request_log.h"
@@ -41,9 +39,6 @@
 #include "tools/catalogue.h"
 
 namespace kubiya::mcp {
-
-inline constexpr std::string_view kTooManyStreams =
-    "Too many of your event streams are open: close one, or take progress from get_execution";
 
 struct EndpointOptions {
   ServerInfo info;
@@ -82,9 +77,7 @@ struct EndpointServices {
   WorkerPool& workers;
   const Clock& clock;
   std::function<Readiness()> readiness;
-  identity::OneTimeBox* once = nullptr;  // null: there are no one-time links
-  identity::AskBox* asks = nullptr;      // likewise
-  KeySource key_source = {};
+  Pages pages = {};
 };
 
 class Endpoint final : public http::Handler {

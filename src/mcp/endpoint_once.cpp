@@ -20,18 +20,18 @@ bool wants_html(const Exchange& x) {
 }  // namespace
 
 void Endpoint::one_time(const ExchangePtr& x) {
-  if (services_.once == nullptr) return not_found(x);
+  if (services_.pages.once == nullptr) return not_found(x);
   const std::string_view token = x->request.path.substr(kOncePath.size());
   const bool html = wants_html(*x);
   if (x->request.method == "GET" || x->request.method == "HEAD") {
-    return send(x, once_page(services_.once->look(token), html), "one_time_page");
+    return send(x, once_page(services_.pages.once->look(token), html), "one_time_page");
   }
   if (x->request.method != "POST") return other_method(x, "GET, HEAD, POST, OPTIONS");
   if (!is_from_our_page(x->request)) {
     return refuse_http_request(x, 403, "foreign_page",
                                "This form is sent by its own page only: open the link itself");
   }
-  auto taken = services_.once->take(token, code_of(x->request.body));
+  auto taken = services_.pages.once->take(token, code_of(x->request.body));
   if (!taken) {
     switch (taken.error()) {
       case Box::Trouble::wrong_code:
@@ -47,10 +47,10 @@ void Endpoint::one_time(const ExchangePtr& x) {
 
 // The other way round: what the person enters goes to the call that waits for it.
 void Endpoint::ask_secrets(const ExchangePtr& x) {
-  if (services_.asks == nullptr) return not_found(x);
+  if (services_.pages.asks == nullptr) return not_found(x);
   const std::string_view token = x->request.path.substr(kAskPath.size());
   const bool html = wants_html(*x);
-  const auto question = services_.asks->look(token);
+  const auto question = services_.pages.asks->look(token);
   if (!question) return send(x, once_page(Box::State::unknown, html), "link_unknown");
   if (x->request.method == "GET" || x->request.method == "HEAD") {
     return send(x, ask_page(*question, false, html), "ask_page");
@@ -62,7 +62,7 @@ void Endpoint::ask_secrets(const ExchangePtr& x) {
   }
   auto fields = form_fields(x->request.body, kSecretBytes);
   const auto code =
-      fields ? services_.asks->give(token, std::move(*fields)) : std::optional<std::string>();
+      fields ? services_.pages.asks->give(token, std::move(*fields)) : std::optional<std::string>();
   if (!code) return send(x, ask_page(*question, true, html), "bad_form");
   send(x, ask_taken(*code, html), "secrets_given");
 }
@@ -73,7 +73,7 @@ void Endpoint::show_once(const ExchangePtr& x, const std::shared_ptr<identity::U
   const auto lost = [this, x, what, html](const Error& error) {
     log::error("a new API key could not be shown",
                {{"request_id", x->request_id}, {"key", what->key_id}, {"detail", error.detail}});
-    services_.once->lose(what->key_id);
+    services_.pages.once->lose(what->key_id);
     send(x, once_unrecorded(html), "key_not_shown");
   };
   // A journal that has failed would keep the person waiting for its disk.

@@ -86,7 +86,7 @@ Result<std::string> Endpoint::opened_state(const Exchange& x) const {
 
 // Whether the caller's lack of a key is being seen to: then this call goes on by itself.
 bool Endpoint::provide_key(const ExchangePtr& x) {
-  const KeySource& source = services_.key_source;
+  const KeySource& source = services_.pages.key_source;
   if (x->key_provided || challenge_.mode != identity::Mode::token) return false;
   if (source.how == JustInTime::ask) return ask_for_key(x);
   if (source.how != JustInTime::create) return false;
@@ -98,10 +98,10 @@ bool Endpoint::provide_key(const ExchangePtr& x) {
 // nobody else's key is kept for this person.
 bool Endpoint::ask_for_key(const ExchangePtr& x) {
   constexpr std::string_view kState = "api-key ";
-  const KeySource& source = services_.key_source;
+  const KeySource& source = services_.pages.key_source;
   const tools::ClientAbilities client = abilities(*x);
   const bool can = x->message.era == Era::modern && client.elicit_url && client.elicit_form &&
-                   services_.asks != nullptr && !source.link_base.empty();
+                   services_.pages.asks != nullptr && !source.link_base.empty();
   if (!can) return false;
   const auto state = opened_state(*x);
   if (!state) {
@@ -115,10 +115,10 @@ bool Endpoint::ask_for_key(const ExchangePtr& x) {
                            .unfinished));
     return true;
   };
-  if (services_.asks->was_given(token, *x->principal)) {
+  if (services_.pages.asks->was_given(token, *x->principal)) {
     const auto code = code_answered(x->message);
     if (!code) return ask(question_for_code());
-    if (const auto given = services_.asks->take(token, *x->principal, *code)) {
+    if (const auto given = services_.pages.asks->take(token, *x->principal, *code)) {
       const Secret key = given->begin()->second;
       if (identity::is_key_text(key.reveal())) {
         go_on_with_key(x,
@@ -128,13 +128,13 @@ bool Endpoint::ask_for_key(const ExchangePtr& x) {
     }
     token.clear();
   }
-  if (token.empty() || !services_.asks->look(token)) {
+  if (token.empty() || !services_.pages.asks->look(token)) {
     const PrincipalFacts& facts = x->principal->facts();
-    auto asked = services_.asks->put(*x->principal,
-                                     {fmt::format("the server {}", options_.info.name),
-                                      fmt::format("{} (tenant {})", facts.subject, facts.tenant),
-                                      {"kubiya_api_key"},
-                                      true});
+    auto asked = services_.pages.asks->put(
+        *x->principal, {fmt::format("the server {}", options_.info.name),
+                        fmt::format("{} (tenant {})", facts.subject, facts.tenant),
+                        {"kubiya_api_key"},
+                        true});
     if (!asked) {
       answer(x, render_error(*x, asked.error()));
       return true;

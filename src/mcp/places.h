@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 
 #include "base/principal.h"
@@ -24,6 +25,9 @@ struct PlaceLimits {
 inline constexpr PlaceLimits kCallPlaces{4'096, 0, 1'024};
 // Streams of events; beyond, 429, or a call without progress.
 inline constexpr PlaceLimits kStreamPlaces{100'000, 0, 1'000};
+
+inline constexpr std::string_view kTooManyStreams =
+    "Too many of your event streams are open: close one, or take progress from get_execution";
 
 class Places {
  public:
