@@ -40,6 +40,7 @@ CLIENTS = [
     ("go", "Go `github.com/modelcontextprotocol/go-sdk`", found("go/go.mod", r"go-sdk v(\S+)")),
     ("rust", "Rust `rmcp`", found("rust/Cargo.lock", r'name = "rmcp"\nversion = "(.*)"')),
     ("inspector", "MCP Inspector, command line", npm("inspector", "@modelcontextprotocol/inspector")),
+    ("inspector_web", "MCP Inspector, web page in Chromium", npm("inspector", "@modelcontextprotocol/inspector")),
 ]
 
 

@@ -511,6 +511,26 @@ class Tasks(unittest.TestCase):
         self.assertEqual((done["status"], done["result"]["structuredContent"]["status"]), ("completed", "finished"))
         self.assertEqual(done["result"]["structuredContent"]["execution_id"], made["taskId"])
 
+    def test_tasks_outlive_the_server(self):
+        """Killed and started again: what had ended says how, what was under way says that it was interrupted, to their owner alone."""
+        own = Server(issuer, env={"KUBIYA_AUTH_TENANT_CLAIM": "org"})
+        self.addCleanup(own.close)
+        who, other = (token(subject, of=own) for subject in ("ada", "bob"))
+        for name, command in (("quick", "echo done"), ("slow", "sleep 60")):
+            own.ok(who, "create_workflow", definition={"name": name, "steps": [{"name": "s", "command": command, "output": "SAID"}]})
+        quick, slow = (self.start(own, who, name=name)["taskId"] for name in ("quick", "slow"))
+        before = self.ended(quick, who, own)
+        until(lambda: own.ok(who, "get_execution", execution_id=slow)["status"] == "running")
+        own.kill()
+        own.start()
+        after = self.get(quick, who, own)
+        self.assertEqual((after["status"], after["result"]["structuredContent"]), ("completed", before["result"]["structuredContent"]))
+        cut = self.ended(slow, who, own)
+        self.assertEqual((cut["status"], cut["result"]["isError"], cut["result"]["structuredContent"]["status"]),
+                         ("completed", True, "interrupted"))
+        for task in (quick, slow):
+            self.assertEqual(error_of(modern(other, "tasks/get", {"taskId": task}, self.able, own)), (400, -32602))
+
     def test_a_call_that_says_how_long_it_waits_is_answered(self):
         status, body = modern(ada, "tools/call", {"name": "execute_workflow", "arguments": {"name": "quick", "wait": 20}}, self.able)
         self.assertEqual((body["result"]["resultType"], body["result"]["structuredContent"]["status"]), ("complete", "finished"))
