@@ -63,7 +63,13 @@ Result<> KeyProvider::create(const Principal& who) {
   row.created_ms = unix_ms(clock_.wall());
   row.made_by = std::string(kBy);
   TRY_VOID(keys_.create(row));
-  TRY_VOID(watch_.settle());
+  const Result<> settled = watch_.settle();
+  if (!settled || !book_.check(key.key.reveal(), clock_.wall())) {
+    // A key without evidence must not work, nor be kept.
+    TRY_VOID(keys_.revoke(row.id, unix_ms(clock_.wall()), kBy));
+    return fail(Code::unavailable, "Your new key could not be recorded; call again later",
+                settled ? "the audit journal is slow" : settled.error().detail);
+  }
   Result<> kept = store(person, key.key, kBy);
   if (kept || kept.error().code == Code::unavailable) return kept;
   // Nobody can ever use it.

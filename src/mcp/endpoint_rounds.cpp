@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "base/canonical_json.h"
+#include "base/encoding.h"
 #include "crypto/digest.h"
 #include "identity/key_vault.h"
 #include "mcp/abilities.h"
@@ -131,10 +132,11 @@ bool Endpoint::ask_for_key(const ExchangePtr& x) {
   if (token.empty() || !services_.pages.asks->look(token)) {
     const PrincipalFacts& facts = x->principal->facts();
     auto asked = services_.pages.asks->put(
-        *x->principal, {fmt::format("the server {}", options_.info.name),
-                        fmt::format("{} (tenant {})", facts.subject, facts.tenant),
-                        {"kubiya_api_key"},
-                        true});
+        *x->principal,
+        {fmt::format("the server {}", options_.info.name),
+         fmt::format("{} (tenant {})", printable(facts.subject, 128), printable(facts.tenant, 128)),
+         {"kubiya_api_key"},
+         true});
     if (!asked) {
       answer(x, render_error(*x, asked.error()));
       return true;

@@ -65,10 +65,10 @@ Result<InputRequest> page_for(const Call& call, const workflow::Definition& defi
                               const std::vector<Param>& secrets, const SecretPage& page,
                               std::string& token) {
   const Principal& who = *call.permit.principal();
-  token =
-      TRY(page.box.put(who, {fmt::format("the workflow {}", definition.name),
-                             fmt::format("{} (tenant {})", who.facts().subject, who.facts().tenant),
-                             names_of(secrets)}));
+  token = TRY(page.box.put(who, {fmt::format("the workflow {}", definition.name),
+                                 fmt::format("{} (tenant {})", printable(who.facts().subject, 128),
+                                             printable(who.facts().tenant, 128)),
+                                 names_of(secrets)}));
   return InputRequest{
       std::string(kSecrets),
       "elicitation/create",

@@ -199,11 +199,13 @@ Result<ToolResult> made(const Services& services, const Call& call, store::KeyRo
     keys.box.drop(row.id);
     return fail(stored.error());
   }
-  if (const auto recorded = keys.changed(); !recorded) {
+  const auto recorded = keys.changed();
+  if (!recorded || !keys.book.check(key.key.reveal(), services.clock.wall())) {
     // A key without evidence must not work.
     keys.box.drop(row.id);
     TRY_VOID(keys.keys.revoke(row.id, unix_ms(services.clock.wall()), by(call)));
-    return fail(recorded.error());
+    return fail(Code::unavailable, "The key could not be recorded; try again later",
+                recorded ? "the audit journal is slow" : recorded.error().detail);
   }
   return handed_over(services, call, row, link);
 }

@@ -57,7 +57,7 @@ Result<ToolResult> ask_for_key(const Services& services, const Call& call, const
       *call.permit.principal(),
       {fmt::format("the server {}, for {} of {},", services.server_name,
                    printable(person.subject, 128), printable(person.issuer, 256)),
-       fmt::format("{} (tenant {})", me.subject, me.tenant),
+       fmt::format("{} (tenant {})", printable(me.subject, 128), printable(me.tenant, 128)),
        {"kubiya_api_key"},
        true}));
   return ToolResult::asking(
