@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -41,9 +42,15 @@ def wellformed_key(text=CANARY):
 
 
 def free_port(host="127.0.0.1"):
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as s:
-        s.bind((host, 0))
-        return s.getsockname()[1]
+    """Below those that the system gives to connections: one of these may be taken before the server is there."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as s:
+            try:
+                s.bind((host, port))
+                return port
+            except OSError:
+                continue
 
 
 def until(answer, seconds=20):

@@ -469,7 +469,12 @@ class Serving(Case):
             return [line["message"] for line in lines if line["level"] == "warn"]
 
         server = self.serve("--host", "0.0.0.0", "--insecure-http", env={"KUBIYA_API_KEY": wellformed_key()})
-        until(lambda: "serving" in self.said(server) and server.get("/readyz", {"Host": "localhost"})[0] == 200)
+
+        def ready():
+            self.assertIsNone(server.process.poll(), self.said(server))
+            return "serving" in self.said(server) and server.get("/readyz", {"Host": "localhost"})[0] == 200
+
+        until(ready)
         warned = warnings(server)
         for says in ("kubiya-mcp key create --user NAME", "unknown_api_key", "set public_url"):
             self.assertEqual(len([w for w in warned if says in w]), 1, warned)
