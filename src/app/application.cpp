@@ -170,7 +170,9 @@ class Built final : public Application {
         *database_, *journal_, person_book_, [this] { return open_vault_keys(config_, false); },
         [this](const auto& people) { keep_out(people); });
     TRY_VOID(person_watch_->look());
-    key_provider_.emplace(config_, *database_, *key_watch_, *key_book_, person_book_, clock_);
+    key_provider_.emplace(config_, *database_,
+                          KeyProvider::Books{*key_watch_, *key_book_, *person_watch_, person_book_},
+                          clock_);
     if (!config_.workflows_dir.empty()) {
       const std::size_t imported = TRY(import_workflows(
           config_.workflows_dir, config_.import_tenant, *workflows_, config_.workflow, clock_));
@@ -240,18 +242,20 @@ class Built final : public Application {
     return check_rules();
   }
 
-  // Nobody can be shown a page where there is no HTTP.
+  // What links to a page begin with; nothing where there is no HTTP to show one.
+  std::string links_to(std::string_view path) const {
+    return config_.transport == Transport::stdio ? "" : config_.public_url + std::string(path);
+  }
+
   std::shared_ptr<const tools::KeyServices> key_services() {
-    const bool shows = config_.transport != Transport::stdio;
-    return std::make_shared<const tools::KeyServices>(tools::KeyServices{
-        *keys_, *key_book_, *one_time_box_, [this] { return key_watch_->settle(); },
-        shows ? config_.public_url + std::string(mcp::kOncePath) : std::string()});
+    return std::make_shared<const tools::KeyServices>(
+        tools::KeyServices{*keys_, *key_book_, *one_time_box_,
+                           [this] { return key_watch_->settle(); }, links_to(mcp::kOncePath)});
   }
 
   std::shared_ptr<const tools::SecretPage> secret_page() {
-    if (config_.transport == Transport::stdio) return nullptr;
     return std::make_shared<const tools::SecretPage>(
-        tools::SecretPage{*ask_box_, config_.public_url + std::string(mcp::kAskPath)});
+        tools::SecretPage{*ask_box_, links_to(mcp::kAskPath)});
   }
 
   decltype(tools::Services::keep_key) vault_writer() {
@@ -263,9 +267,7 @@ class Built final : public Application {
   }
 
   mcp::KeySource key_source() {
-    const bool page = config_.transport != Transport::stdio;
-    return {config_.just_in_time,
-            page ? config_.public_url + std::string(mcp::kAskPath) : std::string(),
+    return {config_.just_in_time, links_to(mcp::kAskPath),
             [this](const Principal& who) { return key_provider_->create(who); },
             [this](const Principal& who, Secret key) {
               return key_provider_->keep(who, std::move(key));

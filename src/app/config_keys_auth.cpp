@@ -43,19 +43,6 @@ Key algorithms() {
   return key;
 }
 
-template <class At>
-Key scopes(std::string name, At at, std::string description) {
-  Key key = row(std::move(name), "list", "scope names", std::move(description));
-  key.shape = Shape::list;
-  key.set = [at](Draft& draft, const Values& values) -> Result<> {
-    TRY_VOID(check_scope_names(values));
-    at(draft) = Scopes(values);
-    return {};
-  };
-  key.get = [at](Draft& draft) { return at(draft).names(); };
-  return key;
-}
-
 // Names and what they grant. The last = divides: a role may hold one itself.
 template <class At>
 Key grants(std::string name, At at, std::string description) {
@@ -131,7 +118,7 @@ void add_claims(std::vector<Key>& t) {
   t.push_back(text(
       "auth.scope_prefix", [](D& d) -> auto& { return d.issuer.scope_prefix; }, "text",
       "In front of scope names in challenges and documents, where this is the only issuer."));
-  t.push_back(scopes(
+  t.push_back(scope_names(
       "auth.sign_in_scopes", [](D& d) -> auto& { return d.issuer.sign_in_scopes; },
       "What challenges and documents tell clients to ask for instead of this server's scopes, "
       "where "
@@ -187,10 +174,10 @@ void add_claims(std::vector<Key>& t) {
       "auth.group_overage", [](D& d) -> auto& { return d.issuer.rules.ignore_group_overage; },
       {{"refuse", false}, {"ignore", true}},
       "What to do with a token whose groups were left out because there are too many."));
-  t.push_back(scopes(
+  t.push_back(scope_names(
       "auth.grants", [](D& d) -> auto& { return d.issuer.rules.grants; },
       "Scopes that every caller of this issuer has."));
-  t.push_back(scopes(
+  t.push_back(scope_names(
       "auth.required_scopes", [](D& d) -> auto& { return d.issuer.rules.required_scopes; },
       "Scopes that every request of its callers needs, on top of required_scopes."));
   t.push_back(list(

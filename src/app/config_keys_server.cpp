@@ -6,19 +6,6 @@
 namespace kubiya::app::rows {
 namespace {
 
-Key required_scopes() {
-  Key key = row("required_scopes", "list", "scope names",
-                "Scopes that every request needs, on top of those of the operation.");
-  key.shape = Shape::list;
-  key.set = [](Draft& draft, const Values& values) -> Result<> {
-    TRY_VOID(check_scope_names(values));
-    draft.config.required_scopes = Scopes(values);
-    return {};
-  };
-  key.get = [](Draft& draft) { return draft.config.required_scopes.names(); };
-  return key;
-}
-
 void add_places(std::vector<Key>& t) {
   const auto places = [&t](const std::string& name, auto of, const std::string& what) {
     t.push_back(
@@ -148,7 +135,10 @@ void add_general(std::vector<Key>& t) {
   t.push_back(secret(
       "access_token", [](D& d) -> auto& { return d.config.access_token; },
       "With stdio and auth.server: the caller's token."));
-  t.push_back(flagged("--required-scopes", required_scopes()));
+  t.push_back(flagged("--required-scopes",
+                      scope_names(
+                          "required_scopes", [](D& d) -> auto& { return d.config.required_scopes; },
+                          "Scopes that every request needs, on top of those of the operation.")));
   t.push_back(duration(
       "wait_default", [](D& d) -> auto& { return d.config.wait_default; }, {kSecond, kHour},
       "How long `execute_workflow` waits for a run by default."));

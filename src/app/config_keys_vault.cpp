@@ -2,23 +2,6 @@
 #include "app/config_rows.h"
 
 namespace kubiya::app::rows {
-namespace {
-
-Key just_in_time_scopes() {
-  Key key = row("vault.just_in_time_scopes", "list", "scope names",
-                "What a key may at most that is made just in time.");
-  key.shape = Shape::list;
-  key.set = [](Draft& draft, const Values& values) -> Result<> {
-    TRY_VOID(check_scope_names(values));
-    draft.config.just_in_time_scopes = Scopes(values);
-    return {};
-  };
-  key.get = [](Draft& draft) { return draft.config.just_in_time_scopes.names(); };
-  return key;
-}
-
-}  // namespace
-
 void add_vault(std::vector<Key>& t) {
   t.push_back(secret(
       "vault.key", [](D& d) -> auto& { return d.config.vault_key; },
@@ -37,7 +20,9 @@ void add_vault(std::vector<Key>& t) {
       "key "
       "of this installation (create), or a page to enter their own (ask; clients that open "
       "links)."));
-  t.push_back(just_in_time_scopes());
+  t.push_back(scope_names(
+      "vault.just_in_time_scopes", [](D& d) -> auto& { return d.config.just_in_time_scopes; },
+      "What a key may at most that is made just in time."));
 }
 
 }  // namespace kubiya::app::rows

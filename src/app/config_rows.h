@@ -177,6 +177,19 @@ using D = Draft;
 // RFC 6749 §3.3: visible characters but quotes and backslashes.
 Result<> check_scope_names(const Values& names);
 
+template <class At>
+Key scope_names(std::string name, At at, std::string description) {
+  Key key = row(std::move(name), "list", "scope names", std::move(description));
+  key.shape = Shape::list;
+  key.set = [at](Draft& draft, const Values& values) -> Result<> {
+    TRY_VOID(check_scope_names(values));
+    at(draft) = Scopes(values);
+    return {};
+  };
+  key.get = [at](Draft& draft) { return at(draft).names(); };
+  return key;
+}
+
 void add_general(std::vector<Key>& table);
 void add_server(std::vector<Key>& table);
 void add_issuers(std::vector<Key>& table);

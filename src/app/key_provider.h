@@ -9,6 +9,7 @@
 
 #include "app/config.h"
 #include "app/key_evidence.h"
+#include "app/person_watch.h"
 #include "base/principal.h"
 #include "identity/person_book.h"
 #include "store/vault.h"
@@ -18,35 +19,32 @@ namespace kubiya::app {
 // All references outlive it.
 class KeyProvider {
  public:
-  KeyProvider(const Config& config, store::Database& database, KeyWatch& watch,
-              const identity::KeyBook& book, const identity::PersonBook& people, const Clock& clock)
-      : config_(config),
-        keys_(database),
-        vault_(database),
-        watch_(watch),
-        book_(book),
-        people_(people),
-        clock_(clock) {}
+  struct Books {
+    KeyWatch& key_watch;
+    const identity::KeyBook& keys;
+    PersonWatch& person_watch;
+    const identity::PersonBook& people;
+  };
+  KeyProvider(const Config& config, store::Database& database, Books books, const Clock& clock)
+      : config_(config), keys_(database), vault_(database), books_(books), clock_(clock) {}
 
-  // Once it returned, the person's credential leads to the key. Code::unavailable when that is not
-  // known in time; the next call finds it.
+  // Once they returned, the person's credential leads to the key. Code::busy and Code::unavailable
+  // when others, the journal or the database keep it waiting: workers are few.
   Result<> create(const Principal& who);
   Result<> keep(const Principal& who, Secret key);
   // For somebody else, by the doing of `by`.
-  Result<> keep_for(const identity::Person& person, Secret key, const std::string& by);
+  Result<> keep_for(const identity::Person& who, Secret key, const std::string& by);
 
  private:
-  bool has_key(const identity::Person& who, std::string_view fingerprint = {}) const;
+  bool has_key(const identity::Person& who) const;
   Result<> store(const identity::Person& who, Secret key, std::string_view by);
 
   const Config& config_;
   store::Keys keys_;
   store::Vault vault_;
-  KeyWatch& watch_;
-  const identity::KeyBook& book_;
-  const identity::PersonBook& people_;
+  const Books books_;
   const Clock& clock_;
-  std::mutex one_at_a_time_;
+  std::timed_mutex one_at_a_time_;
 };
 
 }  // namespace kubiya::app

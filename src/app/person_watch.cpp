@@ -59,6 +59,7 @@ PersonWatch::PersonWatch(store::Database& database, audit::Journal& journal,
       on_cut_(std::move(on_cut)) {}
 
 Result<> PersonWatch::look() {
+  const std::lock_guard looking(looking_);
   std::vector<std::int64_t> paid;
   {
     const std::lock_guard lock(answers_->mutex);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Holds the book of people to what the database says, and pays the audit journal what it is owed
-// for changes that the command line made beside the server. One thread at a time.
+// for changes that were made elsewhere. Any thread.
 #pragma once
 
 #include <chrono>
@@ -37,9 +37,11 @@ class PersonWatch {
   PersonWatch(store::Database& database, audit::Journal& journal, identity::PersonBook& book,
               OpenKeys open_keys, OnCut on_cut);
 
-  // One look: hands the journal each record it is owed, once, and fills the book. Blocks on the
-  // database and the vault's key file only. After an error the next look tries again.
+  // One look: hands the journal each record it is owed, once, and fills the book. Who changed
+  // something and looks has changed it for every event loop. Blocks on the database and the vault's
+  // key file only. After an error the next look tries again.
   Result<> look();
+  // For the start, while nobody else looks.
   const std::vector<store::CutoffRow>& in_force() const { return in_force_; }
 
  private:
@@ -60,6 +62,7 @@ class PersonWatch {
   identity::PersonBook& book_;
   OpenKeys open_keys_;
   OnCut on_cut_;
+  std::mutex looking_;  // guards what follows but `answers_`
   std::vector<store::CutoffRow> in_force_;
   std::shared_ptr<Answers> answers_ = std::make_shared<Answers>();
   std::shared_ptr<const identity::VaultKeys> keys_;

@@ -35,7 +35,8 @@ struct Presented {
   std::string_view argument_key;     // the tool's `api_key` argument (API-key mode)
   // Where a bound token's proof is looked for; null: there can be none.
   const http::Request* request = nullptr;
-  bool look_only = false;  // the same request will be judged again: its proof is not used up
+  bool look_only = false;    // the same request will be judged again: its proof is not used up
+  bool proof_taken = false;  // the same request was let in before: its proof is known by now
 };
 
 struct Refused {

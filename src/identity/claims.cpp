@@ -185,7 +185,6 @@ std::string lifetime(Wall expires_at, Wall now) {
   return fmt::format("until {}, for {} s", format_time(expires_at), left);
 }
 
-// Everything but issuer and audience, which tokens and introspection answers treat differently.
 // Whether a client got the token in its own name. RFC 9068 §2.2 gives such a token the client's id
 // as its subject; the rest is how Auth0, Entra ID and Keycloak say it. Told to the reader of the
 // audit trail; it decides nothing.
@@ -200,6 +199,7 @@ bool acts_for_itself(const json::object& claims, const TokenFacts& facts) {
          iequals(name.substr(kServiceAccount.size()), facts.client);
 }
 
+// Everything but issuer and audience, which tokens and introspection answers treat differently.
 Checked<TokenFacts> read_facts(const json::object& claims, const TokenRules& rules, Origin origin,
                                std::string issuer, Wall now, Trail* trail) {
   TokenFacts facts;

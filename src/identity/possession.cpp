@@ -9,6 +9,7 @@ Possession possession_of(const Presented& presented, const Credential& credentia
   Possession out;
   out.dpop_scheme = credential.dpop;
   out.look_only = presented.look_only;
+  out.proof_taken = presented.proof_taken;
   if (presented.request == nullptr) return out;
   out.proofs = presented.request->count("dpop");
   out.proof = presented.request->header("dpop");
@@ -77,6 +78,7 @@ Checked<void> PossessionJudge::check_key(const Confirmation& bound, std::string_
   if (options_.nonces && !nonces_.accepts(proof.nonce, clock_.wall())) {
     return fail(Reason::nonce_required);
   }
+  if (shown.proof_taken) return {};
   switch (served.take(proof.id, bound.key, shown.look_only, clock_.mono())) {
     case ReplayGuard::Answer::fresh:
       return {};

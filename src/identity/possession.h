@@ -21,9 +21,10 @@ namespace kubiya::identity {
 // What a request shows besides its token. Views into it.
 struct Possession {
   bool dpop_scheme = false;  // `Authorization: DPoP`
-  bool look_only = false;    // the same request will be judged again: its proof is not used up
-  std::size_t proofs = 0;    // DPoP headers
-  std::string_view proof;    // the first one's value
+  bool look_only = false;    // these two as in Presented
+  bool proof_taken = false;
+  std::size_t proofs = 0;  // DPoP headers
+  std::string_view proof;  // the first one's value
   std::string_view method;
   std::string_view path;
   std::string_view certificate;  // the client's of this connection, DER; empty: none

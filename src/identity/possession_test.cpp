@@ -18,6 +18,7 @@ struct Shown {
   std::vector<std::string> proofs = {};
   std::string certificate = {};
   bool look_only = false;
+  bool proof_taken = false;
 };
 
 json::object bound_to_key() {
@@ -48,6 +49,7 @@ class BoundTokens : public ::testing::Test {
     Presented presented = bearer(authorization);
     presented.request = &request;
     presented.look_only = shown.look_only;
+    presented.proof_taken = shown.proof_taken;
     world.authenticator->turn(0);
     if (waits) return judged_later(presented);
     return outcome(world.now(presented));
@@ -114,6 +116,8 @@ TEST_F(BoundTokens, AProofServesOnce) {
   EXPECT_EQ(judged(token, {.proofs = {proof}, .look_only = true}), "served");
   EXPECT_EQ(judged(token, {.proofs = {proof}}), "served") << "a look does not use it up";
   EXPECT_EQ(judged(token, {.proofs = {proof}}), "proof_replayed");
+  EXPECT_EQ(judged(token, {.proofs = {proof}, .proof_taken = true}), "served")
+      << "by the same request";
   world.clock.advance(59s);
   EXPECT_EQ(judged(token, {.proofs = {proof}}), "proof_replayed");
   world.clock.advance(2s);

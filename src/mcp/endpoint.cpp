@@ -133,7 +133,8 @@ void Endpoint::authenticate(const ExchangePtr& x, std::string_view argument_key)
       argument_key = find_string(*arguments, "api_key").value_or("");
     }
   }
-  const identity::Presented what = presented(x->request, x->headers, argument_key);
+  identity::Presented what = presented(x->request, x->headers, argument_key);
+  what.proof_taken = x->key_provided;
   const int loop = x->request.loop;
   auto verdict = services_.authenticator.now(what, loop);
   if (services_.authenticator.needs_turn(loop)) {

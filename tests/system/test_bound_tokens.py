@@ -78,6 +78,20 @@ class Proofs(Case):
         self.assertEqual(self.ask(token, once)[0], 200)
         self.refused(self.ask(token, once), "proof_replayed")
 
+    def test_one_proof_is_enough_for_a_call_that_gets_its_key_just_in_time(self):
+        self.server.stop()
+        self.server.env = {"KUBIYA_VAULT_JUST_IN_TIME": "create"}
+        self.server.start()
+        run = {"name": "execute_workflow", "arguments": {"name": "absent"}}
+        for subject in ("ada", "bob"):
+            token = self.bound(subject=subject, kubiya_api_key=...)
+            proof = self.client.proof(self.server.audience, token)
+            head = {"Authorization": "DPoP " + token, "DPoP": proof}
+            status, _, body = self.server.rpc(None, "tools/call", run, head)
+            self.assertEqual(status, 200, body)
+            self.assertIn("no workflow named absent", json.dumps(body), "it was carried out, with a key")
+            self.refused(self.server.rpc(None, "tools/call", run, head), "proof_replayed")
+
     def test_a_thief_with_the_token_alone_is_refused_though_it_served_a_moment_ago(self):
         token = self.bound()
         self.assertEqual(self.ask(token, self.client.proof(self.server.audience, token))[0], 200)
