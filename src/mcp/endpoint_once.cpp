@@ -31,7 +31,11 @@ void Endpoint::one_time(const ExchangePtr& x) {
     return refuse_http_request(x, 403, "foreign_page",
                                "This form is sent by its own page only: open the link itself");
   }
-  auto taken = services_.pages.once->take(token, code_of(x->request.body));
+  const auto fields =
+      form_fields(x->request.body, kSecretBytes).value_or(identity::AskBox::Given());
+  const auto code = fields.find("code");
+  auto taken = services_.pages.once->take(
+      token, code == fields.end() ? std::string_view() : code->second.reveal());
   if (!taken) {
     switch (taken.error()) {
       case Box::Trouble::wrong_code:

@@ -6,38 +6,17 @@
 #include <fmt/format.h>
 
 #include "base/canonical_json.h"
-#include "base/encoding.h"
 #include "crypto/digest.h"
 #include "identity/key_vault.h"
 #include "mcp/abilities.h"
 #include "mcp/endpoint.h"
+#include "tools/asking.h"
 
 namespace kubiya::mcp {
 namespace {
 
 // How long a client may take to come back with what it was asked.
 constexpr std::chrono::minutes kStateLifetime{60};
-
-// What the person answered to question_for_code(); nothing when it was not asked, or not accepted.
-std::optional<std::string> code_answered(const Message& message) {
-  const auto answers = find_object(*message.params, "inputResponses");
-  const auto answer = answers ? find_object(*answers, "code") : std::nullopt;
-  const auto content = answer ? find_object(*answer, "content") : std::nullopt;
-  const auto code = content ? find_string(*content, "code") : std::nullopt;
-  return code ? std::optional<std::string>(*code) : std::nullopt;
-}
-
-tools::InputRequest question_for_code() {
-  return {
-      "code",
-      "elicitation/create",
-      {{"message", "Which code did the page show after you entered your Kubiya API key?"},
-       {"requestedSchema",
-        {{"type", "object"},
-         {"properties",
-          {{"code", {{"type", "string"}, {"title", "Code"}, {"minLength", 8}, {"maxLength", 8}}}}},
-         {"required", json::array{"code"}}}}}};
-}
 
 // What an unanswered question counts as where the call goes on without.
 json::object cancelled() { return {{"action", "cancel"}}; }
@@ -117,8 +96,10 @@ bool Endpoint::ask_for_key(const ExchangePtr& x) {
     return true;
   };
   if (services_.pages.asks->was_given(token, *x->principal)) {
-    const auto code = code_answered(x->message);
-    if (!code) return ask(question_for_code());
+    const auto answers = find_object(*x->message.params, "inputResponses");
+    const auto code =
+        answers ? tools::code_in(answers->value().get_object()) : std::optional<std::string>();
+    if (!code) return ask(tools::ask_for_code());
     if (const auto given = services_.pages.asks->take(token, *x->principal, *code)) {
       const Secret key = given->begin()->second;
       if (identity::is_key_text(key.reveal())) {
@@ -130,28 +111,21 @@ bool Endpoint::ask_for_key(const ExchangePtr& x) {
     token.clear();
   }
   if (token.empty() || !services_.pages.asks->look(token)) {
-    const PrincipalFacts& facts = x->principal->facts();
-    auto asked = services_.pages.asks->put(
-        *x->principal,
-        {fmt::format("the server {}", options_.info.name),
-         fmt::format("{} (tenant {})", printable(facts.subject, 128), printable(facts.tenant, 128)),
-         {"kubiya_api_key"},
-         true});
+    auto asked =
+        services_.pages.asks->put(*x->principal, {fmt::format("the server {}", options_.info.name),
+                                                  tools::named(x->principal->facts()),
+                                                  {"kubiya_api_key"},
+                                                  true});
     if (!asked) {
       answer(x, render_error(*x, asked.error()));
       return true;
     }
     token = std::move(*asked);
   }
-  return ask(
-      {"api_key",
-       "elicitation/create",
-       {{"mode", "url"},
-        {"elicitationId", x->request_id},
-        {"url", source.link_base + token},
-        {"message",
-         "This call runs with your own Kubiya API key, and your token leads to none. Enter it "
-         "on this page: it is sealed and kept for you on the server."}}});
+  return ask(tools::open_page(
+      "api_key", source.link_base + token,
+      "This call runs with your own Kubiya API key, and your token leads to none. Enter it on this "
+      "page: it is sealed and kept for you on the server."));
 }
 
 // The same request once more from the credential on, which leads to the key now.

@@ -79,33 +79,6 @@ constexpr std::string_view kCodeForm =
     "<form method=post><p><label>Code <input name=code inputmode=numeric autocomplete=off "
     "pattern=\"[0-9]{8}\" required autofocus></label> <button>Show the key</button></p></form>";
 
-}  // namespace
-
-std::string_view path_to_log(std::string_view path) {
-  if (path.starts_with(kOncePath)) return kOncePath;
-  return path.starts_with(kAskPath) ? kAskPath : path;
-}
-
-bool is_from_our_page(const http::Request& request) {
-  const std::string_view site = request.header("sec-fetch-site");
-  if (!site.empty() && site != "same-origin" && site != "none") return false;
-  const std::string_view* const origin = request.find("origin");
-  if (origin == nullptr) return true;
-  const std::size_t scheme = origin->find("://");
-  return scheme != origin->npos && iequals(origin->substr(scheme + 3), request.host);
-}
-
-std::string_view code_of(std::string_view body) {
-  constexpr std::string_view kField = "code=";
-  if (!body.starts_with(kField)) return {};
-  const std::string_view code = body.substr(kField.size());
-  const bool digits =
-      std::all_of(code.begin(), code.end(), [](char c) { return c >= '0' && c <= '9'; });
-  return digits ? code : std::string_view();
-}
-
-namespace {
-
 int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   const char low = static_cast<char>(c | 0x20);
@@ -127,6 +100,20 @@ std::string decoded(std::string_view text) {
 }
 
 }  // namespace
+
+std::string_view path_to_log(std::string_view path) {
+  if (path.starts_with(kOncePath)) return kOncePath;
+  return path.starts_with(kAskPath) ? kAskPath : path;
+}
+
+bool is_from_our_page(const http::Request& request) {
+  const std::string_view site = request.header("sec-fetch-site");
+  if (!site.empty() && site != "same-origin" && site != "none") return false;
+  const std::string_view* const origin = request.find("origin");
+  if (origin == nullptr) return true;
+  const std::size_t scheme = origin->find("://");
+  return scheme != origin->npos && iequals(origin->substr(scheme + 3), request.host);
+}
 
 std::optional<identity::AskBox::Given> form_fields(std::string_view body, std::size_t bytes_max) {
   identity::AskBox::Given fields;
@@ -153,7 +140,7 @@ http::Response ask_page(const identity::AskBox::Question& question, bool wrong, 
   }
   const std::string form =
       fmt::format("<form method=post>{}<p><button>Hand over</button></p></form>", fields);
-  return page(wrong ? 400 : 200, "Secret values for a workflow",
+  return page(wrong ? 400 : 200, "A secret is asked for",
               fmt::format("{}{} asks {} for secret values. They go to this server only. Close this "
                           "page if that is not you, or if you did not ask for it.",
                           wrong ? "That was not taken: fill in every field. " : "", question.what,

@@ -26,8 +26,6 @@ bool is_from_our_page(const http::Request& request);
 // The fields of an application/x-www-form-urlencoded body (URL Standard, "urlencoded parsing");
 // nothing when one comes twice, is longer than `bytes_max` or is no UTF-8.
 std::optional<identity::AskBox::Given> form_fields(std::string_view body, std::size_t bytes_max);
-// The field `code` of a form; empty when there is none.
-std::string_view code_of(std::string_view body);
 
 // What a GET is answered, by the state of the link.
 http::Response once_page(identity::OneTimeBox::State state, bool html);

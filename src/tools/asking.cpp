@@ -17,6 +17,7 @@ using workflow::Param;
 
 constexpr std::string_view kParams = "params";
 constexpr std::string_view kSecrets = "secrets";
+constexpr std::string_view kCode = "code";
 
 // What a question was about: a version of the workflow and, when a page asks for secrets, its link.
 struct State {
@@ -36,21 +37,10 @@ State state_in(std::string_view text) {
   return {text.substr(0, space), text.substr(std::min(space + 1, text.size()))};
 }
 
-std::vector<std::string> names_of(const std::vector<Param>& params, bool secret_only = false) {
+std::vector<std::string> names_of(const std::vector<Param>& params) {
   std::vector<std::string> names;
-  for (const Param& param : params) {
-    if (param.secret || !secret_only) names.push_back(param.name);
-  }
+  for (const Param& param : params) names.push_back(param.name);
   return names;
-}
-
-ToolResult not_run(std::string reason, std::string text) {
-  ToolResult result;
-  result.structured.clear();
-  result.text = std::move(text);
-  result.reason = std::move(reason);
-  result.failed = true;
-  return result;
 }
 
 InputRequest form_for(const workflow::Definition& definition, const std::vector<Param>& missing) {
@@ -66,18 +56,11 @@ Result<InputRequest> page_for(const Call& call, const workflow::Definition& defi
                               std::string& token) {
   const Principal& who = *call.permit.principal();
   token = TRY(page.box.put(who, {fmt::format("the workflow {}", definition.name),
-                                 fmt::format("{} (tenant {})", printable(who.facts().subject, 128),
-                                             printable(who.facts().tenant, 128)),
-                                 names_of(secrets)}));
-  return InputRequest{
-      std::string(kSecrets),
-      "elicitation/create",
-      {{"mode", "url"},
-       {"elicitationId", random_id()},
-       {"url", page.link_base + token},
-       {"message", fmt::format("The workflow {} needs secret values: {}. Enter them on this page; "
+                                 named(who.facts()), names_of(secrets)}));
+  return open_page(std::string(kSecrets), page.link_base + token,
+                   fmt::format("The workflow {} needs secret values: {}. Enter them on this page; "
                                "they go to the server only.",
-                               definition.name, fmt::join(names_of(secrets), ", "))}}};
+                               definition.name, fmt::join(names_of(secrets), ", ")));
 }
 
 // The question for everything that is missing, a form or a page or both.
@@ -107,7 +90,72 @@ Result<> take(const json::object& content, const std::vector<Param>& asked, json
   return {};
 }
 
+// What became of the page; nothing when its secrets are in `params` now.
+Result<std::optional<ToolResult>> take_secrets(const Call& call, const State& state,
+                                               const SecretPage& page, json::object& params) {
+  const std::string_view action = action_of(call.answers, kSecrets);
+  if (action == "decline" || action == "cancel") {
+    return not_done("input_declined",
+                    "The page that asks for secrets was not opened: nothing was run.");
+  }
+  const auto given = page.box.take(state.token, *call.permit.principal());
+  if (!given) {
+    return not_done(
+        "secrets_not_given",
+        "The page that asks for secrets was not filled in: nothing was run. Call again to "
+        "be asked anew.");
+  }
+  for (const auto& [name, secret] : *given) params[name] = secret.reveal();
+  return std::nullopt;
+}
+
 }  // namespace
+
+std::string_view action_of(const json::object& answers, std::string_view key) {
+  const json::object* answer = find_object(answers, key);
+  return answer == nullptr ? std::string_view() : find_string(*answer, "action").value_or("");
+}
+
+ToolResult not_done(std::string reason, std::string text) {
+  ToolResult result;
+  result.structured.clear();
+  result.text = std::move(text);
+  result.reason = std::move(reason);
+  result.failed = true;
+  return result;
+}
+
+std::string named(const PrincipalFacts& who) {
+  return fmt::format("{} (tenant {})", printable(who.subject, 128), printable(who.tenant, 128));
+}
+
+InputRequest open_page(std::string key, std::string url, std::string message) {
+  return {std::move(key),
+          "elicitation/create",
+          {{"mode", "url"},
+           {"elicitationId", random_id()},
+           {"url", std::move(url)},
+           {"message", std::move(message)}}};
+}
+
+InputRequest ask_for_code() {
+  return {
+      std::string(kCode),
+      "elicitation/create",
+      {{"message", "Which code did the page show after you entered the key?"},
+       {"requestedSchema",
+        {{"type", "object"},
+         {"properties",
+          {{"code", {{"type", "string"}, {"title", "Code"}, {"minLength", 8}, {"maxLength", 8}}}}},
+         {"required", json::array{"code"}}}}}};
+}
+
+std::optional<std::string> code_in(const json::object& answers) {
+  if (action_of(answers, kCode) != "accept") return std::nullopt;
+  const json::object* content = find_object(*find_object(answers, kCode), "content");
+  const auto code = content == nullptr ? std::nullopt : find_string(*content, "code");
+  return std::string(code.value_or(""));
+}
 
 Result<FormAnswer> form_answer(const json::object& answers, std::string_view key) {
   const json::value* given = find(answers, key);
@@ -131,34 +179,8 @@ bool waits_for_secrets(const Call& call, const SecretPage& page) {
   const State state = state_in(call.state);
   if (state.token.empty() || page.box.was_given(state.token, *call.permit.principal()))
     return false;
-  const json::object* answer = find_object(call.answers, kSecrets);
-  return answer != nullptr && find_string(*answer, "action") == "accept" &&
-         page.box.look(state.token).has_value();
+  return action_of(call.answers, kSecrets) == "accept" && page.box.look(state.token).has_value();
 }
-
-namespace {
-
-// What became of the page; nothing when its secrets are in `params` now.
-Result<std::optional<ToolResult>> take_secrets(const Call& call, const State& state,
-                                               const SecretPage& page, json::object& params) {
-  const json::object* answer = find_object(call.answers, kSecrets);
-  const auto action = answer == nullptr ? std::nullopt : find_string(*answer, "action");
-  if (action == "decline" || action == "cancel") {
-    return not_run("input_declined",
-                   "The page that asks for secrets was not opened: nothing was run.");
-  }
-  const auto given = page.box.take(state.token, *call.permit.principal());
-  if (!given) {
-    return not_run(
-        "secrets_not_given",
-        "The page that asks for secrets was not filled in: nothing was run. Call again to "
-        "be asked anew.");
-  }
-  for (const auto& [name, secret] : *given) params[name] = secret.reveal();
-  return std::nullopt;
-}
-
-}  // namespace
 
 Result<std::optional<ToolResult>> complete_params(const Call& call,
                                                   const workflow::Definition& definition,
@@ -170,17 +192,18 @@ Result<std::optional<ToolResult>> complete_params(const Call& call,
   const bool has_page = page != nullptr && !page->link_base.empty() && call.client.elicit_url;
   if (missing.empty() || (!call.client.elicit_form && !has_page)) return std::nullopt;
   if (!secrets.empty() && !has_page) {
-    return not_run(
+    return not_done(
         "secret_not_asked",
         fmt::format("Missing params: {}. Secret ones ({}) are never asked for in a form: "
                     "give them with the call.",
                     fmt::join(names_of(missing), ", "), fmt::join(names_of(secrets), ", ")));
   }
   if (!open.empty() && !call.client.elicit_form) {
-    return not_run("params_not_asked",
-                   fmt::format("Missing params: {}. Your client shows no forms: give them with the "
-                               "call.",
-                               fmt::join(names_of(open), ", ")));
+    return not_done(
+        "params_not_asked",
+        fmt::format("Missing params: {}. Your client shows no forms: give them with the "
+                    "call.",
+                    fmt::join(names_of(open), ", ")));
   }
   const State state = state_in(call.state);
   const bool asked = state.digest == digest && state.token.empty() == secrets.empty();
@@ -193,10 +216,11 @@ Result<std::optional<ToolResult>> complete_params(const Call& call,
     case FormAnswer::Kind::none:
       break;  // nothing was asked with a form
     case FormAnswer::Kind::declined:
-      return not_run("input_declined", "You declined to give the missing params: nothing was run.");
+      return not_done("input_declined",
+                      "You declined to give the missing params: nothing was run.");
     case FormAnswer::Kind::cancelled:
-      return not_run("input_cancelled",
-                     "The form with the missing params was closed: nothing was run.");
+      return not_done("input_cancelled",
+                      "The form with the missing params was closed: nothing was run.");
     case FormAnswer::Kind::accepted:
       TRY_VOID(take(*answer.content, open, params));
       break;

@@ -25,6 +25,20 @@ struct FormAnswer {
 // Code::invalid for an answer that is no ElicitResult.
 Result<FormAnswer> form_answer(const json::object& answers, std::string_view key);
 
+// "accept", "decline" or "cancel", of whatever kind the question was; empty: there is no answer.
+std::string_view action_of(const json::object& answers, std::string_view key);
+
+// What such calls have in common.
+// The end of a call that did nothing.
+ToolResult not_done(std::string reason, std::string text);
+// How a page names the caller whom it asks.
+std::string named(const PrincipalFacts& who);
+// Has the client open a page for its person.
+InputRequest open_page(std::string key, std::string url, std::string message);
+// For the code that a page showed; and what was answered, when it was asked and accepted.
+InputRequest ask_for_code();
+std::optional<std::string> code_in(const json::object& answers);
+
 // Where secrets are asked for.
 struct SecretPage {
   identity::AskBox& box;

@@ -196,30 +196,6 @@ void go_on(const Services& services, const CallPtr& call, const audit::DurableTi
        });
 }
 
-}  // namespace
-
-namespace {
-
-constexpr std::chrono::milliseconds kLookForSecrets{250};
-constexpr std::chrono::minutes kSecretsPatience{3};
-
-void execute(const Services& services, const CallPtr& call, const audit::DurableTicket& ticket,
-             const Done& done);
-
-// Once the page that asks for secrets is filled in, or patience ends.
-void execute_when_given(const Services& services, const CallPtr& call,
-                        const audit::DurableTicket& ticket, const Done& done, Mono deadline) {
-  const Mono now = services.clock.mono();
-  if (!services.secrets || now >= deadline || !waits_for_secrets(*call, *services.secrets)) {
-    return execute(services, call, ticket, done);
-  }
-  services.timers.add(now + kLookForSecrets, [services, call, ticket, done, deadline] {
-    services.workers.submit_always([services, call, ticket, done, deadline] {
-      execute_when_given(services, call, ticket, done, deadline);
-    });
-  });
-}
-
 void execute(const Services& services, const CallPtr& call, const audit::DurableTicket& ticket,
              const Done& done) {
   if (auto asked = asked_before(call->state)) {
@@ -249,11 +225,22 @@ void execute(const Services& services, const CallPtr& call, const audit::Durable
   services.backend.start(call->permit, ticket, std::move(start), go);
 }
 
+// Once the page that asks for secrets is filled in, or patience ends.
+void execute_when_given(const Services& services, const CallPtr& call,
+                        const audit::DurableTicket& ticket, const Done& done, Mono deadline) {
+  const bool waits = services.secrets && services.clock.mono() < deadline &&
+                     waits_for_secrets(*call, *services.secrets);
+  if (!waits) return execute(services, call, ticket, done);
+  look_again(services, [services, call, ticket, done, deadline] {
+    execute_when_given(services, call, ticket, done, deadline);
+  });
+}
+
 }  // namespace
 
 void execute_workflow(const Services& services, const CallPtr& call,
                       const audit::DurableTicket& ticket, const Done& done) {
-  execute_when_given(services, call, ticket, done, services.clock.mono() + kSecretsPatience);
+  execute_when_given(services, call, ticket, done, services.clock.mono() + kPersonPatience);
 }
 
 Result<> add_execute_tool(Registry& registry, const Services& services) {

@@ -6,6 +6,13 @@
 
 namespace kubiya::tools {
 
+void look_again(const Services& services, std::function<void()> look) {
+  constexpr std::chrono::milliseconds kPause{250};
+  services.timers.add(
+      services.clock.mono() + kPause,
+      [&workers = services.workers, look = std::move(look)] { workers.submit_always(look); });
+}
+
 Result<> fill_catalogue(Catalogue& catalogue, const Services& given) {
   Services services = given;
   services.published = std::make_shared<Published>(given, catalogue.tools(), execute_workflow);

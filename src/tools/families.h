@@ -33,9 +33,9 @@ struct KeyServices {
   std::string link_base;  // a token goes behind it; empty: nobody can be shown a key
 };
 
-// What the families work with. All references outlive the registry.
 class Published;
 
+// What the families work with. All references outlive the registry.
 struct Services {
   store::Workflows& workflows;
   store::Runs& runs;
@@ -90,6 +90,9 @@ void execute_workflow(const Services& services, const std::shared_ptr<const Call
 std::string execution_schema();
 
 // What the families share.
+// How long a call waits for a person who was shown a page, and its next look, on a worker.
+inline constexpr std::chrono::minutes kPersonPatience{3};
+void look_again(const Services& services, std::function<void()> look);
 // The answer of execute_workflow: the run as it stands, and where it is followed when it goes on.
 Result<ToolResult> execution_answer(const Services& services, const engine::Started& started);
 // Names of the caller's workflows that begin so.

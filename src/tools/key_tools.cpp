@@ -10,6 +10,7 @@
 
 #include "base/encoding.h"
 #include "identity/key_life.h"
+#include "tools/asking.h"
 #include "tools/families.h"
 #include "tools/spec.h"
 #include "tools/view.h"
@@ -116,15 +117,11 @@ ToolResult handed_over(const Services& services, const Call& call, const store::
                        const identity::OneTimeBox::Link& link) {
   const std::string url = services.keys->link_base + link.token;
   if (call.client.elicit_url) {
-    InputRequest ask{
-        std::string(kAsk),
-        "elicitation/create",
-        {{"mode", "url"},
-         {"elicitationId", row.id},
-         {"url", url},
-         {"message", fmt::format("Your new API key {} is shown on this page, once. The "
-                                 "page asks for a code, which you get here next.",
-                                 printable(row.name, 128))}}};
+    InputRequest ask = open_page(
+        std::string(kAsk), url,
+        fmt::format("Your new API key {} is shown on this page, once. The page asks for a "
+                    "code, which you get here next.",
+                    printable(row.name, 128)));
     ToolResult result = ToolResult::asking({std::move(ask)},
                                            fmt::format("{}{} {}", kStatePrefix, row.id, link.code));
     result.target = row.id;
@@ -151,10 +148,7 @@ Result<ToolResult> concluded(const Services& services, const Call& call) {
   const std::string id(state.substr(0, space));
   const std::string code(space == state.npos ? std::string_view() : state.substr(space + 1));
   const store::KeyRow row = TRY(services.keys->keys.find(id, reach(call)));
-  const json::object* answer = find_object(call.answers, kAsk);
-  const std::string_view action =
-      answer == nullptr ? std::string_view() : find_string(*answer, "action").value_or("");
-  if (action == "accept") {
+  if (action_of(call.answers, kAsk) == "accept") {
     ToolResult result = about(
         services, row,
         fmt::format("Key {} ({}) is made. The page that was opened asks for this code: {}. It "
