@@ -12,6 +12,7 @@ namespace {
 
 // A link that is over is still known as one for as long as it lived.
 constexpr int kKnownLifetimes = 2;
+constexpr std::size_t kKnownForEach = 4;
 
 bool same_person(const Unseen& what, std::string_view issuer, std::string_view subject) {
   return what.issuer == issuer && what.subject == subject;
@@ -31,6 +32,10 @@ Result<OneTimeBox::Link> OneTimeBox::put(Unseen what, bool with_code) {
   }
   if (of_one >= options_.most_of_one || waiting >= options_.most) {
     return fail(Code::busy, "Too many new keys wait to be looked at; open their links first");
+  }
+  // Links that are over are told from unknown ones as long as there is room for that.
+  if (entries_.size() >= kKnownForEach * options_.most) {
+    std::erase_if(entries_, [](const auto& one) { return !one.second.what; });
   }
   Link link{new_link_token(), with_code ? new_link_code() : std::string()};
   entries_[link_place(link.token)] = {std::move(what), link.code, 0,
@@ -54,11 +59,11 @@ OneTimeBox::State OneTimeBox::look(std::string_view token) const {
 
 tl::expected<Unseen, OneTimeBox::Trouble> OneTimeBox::take(std::string_view token,
                                                            std::string_view code) {
+  // Of one entry only: this runs on an event loop.
   const std::lock_guard lock(mutex_);
-  expire();
   Entry* const entry = find(token);
   if (entry == nullptr) return tl::unexpected(Trouble::unknown);
-  if (!entry->what) return tl::unexpected(Trouble::gone);
+  if (!entry->what || entry->ends <= clock_.mono()) return tl::unexpected(Trouble::gone);
   if (!entry->code.empty() && !crypto::equal_constant_time(entry->code, code)) {
     if (++entry->wrong_codes < kWrongCodes) return tl::unexpected(Trouble::wrong_code);
     lost_.push_back(entry->what->key_id);

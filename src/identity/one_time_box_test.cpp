@@ -81,6 +81,18 @@ TEST_F(Box, IsBoundedInAllAndForEachPerson) {
   put("k5", "eve");
 }
 
+TEST_F(Box, RemembersLinksThatAreOverWithinBoundsAndForgetsNoneThatWaits) {
+  const auto waiting = put("waits", "bob");
+  OneTimeBox::Link first;
+  for (int i = 0; i < 4 * 4; ++i) {
+    const auto link = put("k" + std::to_string(i));
+    EXPECT_TRUE(box.take(link.token, ""));
+    if (i == 0) first = link;
+  }
+  EXPECT_EQ(box.look(first.token), State::unknown);
+  EXPECT_EQ(box.look(waiting.token), State::waiting);
+}
+
 TEST_F(Box, DropsWhatIsNoLongerWanted) {
   const auto revoked = put("k1");
   const auto cut_off = put("k2");

@@ -25,7 +25,9 @@ def server_for(test, issuer, **options):
                         KUBIYA_IDENTITY_SCOPE_MAP=SCOPES, **options)
 
 
-class Dex(SignsIn, unittest.TestCase):
+class AtDex(SignsIn):
+    """People of one dex, and a server that takes its tokens."""
+
     client = "assistant"
     scope = "openid email profile"
 
@@ -48,6 +50,8 @@ class Dex(SignsIn, unittest.TestCase):
     def foreign_token(self):
         return self.sign_in(client="other-app")["access_token"]
 
+
+class Dex(AtDex, unittest.TestCase):
     @unittest.skipUnless(knows("auth.sign_in_scopes"), "this server names its own scopes, which dex refuses")
     def test_a_client_is_told_to_ask_for_what_dex_knows(self):
         server = server_for(type(self), self.issuer, KUBIYA_AUTH_SIGN_IN_SCOPES="openid email profile")
@@ -65,21 +69,12 @@ class Dex(SignsIn, unittest.TestCase):
         self.assertEqual([r["reason"] for r in refused], ["no_api_key"])
 
 
-class WithVault(Runs, unittest.TestCase):
+class WithVault(AtDex, Runs, unittest.TestCase):
     """dex has no place for a key, so this server keeps one for each person; then everything holds that holds elsewhere."""
-
-    client = Dex.client
-    scope = Dex.scope
-    login = Dex.login
-    subject_of = Dex.subject_of
-    foreign_token = Dex.foreign_token
 
     @classmethod
     def setUpClass(cls):
-        cls.answers = {}
-        cls.issuer = f"http://127.0.0.1:{free_port()}/dex"
-        cls.addClassCleanup(open_provider(cls.issuer).close)
-        cls.server = server_for(cls, cls.issuer)
+        super().setUpClass()
         keys = "subject,key\n" + "".join(f"{cls.subject_of(cls, user)},{key_of(user)}\n" for user in ("ada", "bob"))
         kept = subprocess.run([BINARY, "vault", "import", "-", "--issuer", cls.issuer, "--data-dir", cls.server.data], input=keys,
                               text=True, capture_output=True)
