@@ -22,7 +22,7 @@
 #include "base/worker_pool.h"
 #include "crypto/digest.h"
 #include "mcp/endpoint.h"
-#include "mcp/once_page.h"
+#include "mcp/secret_page.h"
 #include "mcp/stdio.h"
 #include "policy/policy.h"
 

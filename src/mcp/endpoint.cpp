@@ -5,7 +5,7 @@
 
 #include "base/encoding.h"
 #include "base/ids.h"
-#include "mcp/once_page.h"
+#include "mcp/secret_page.h"
 
 namespace kubiya::mcp {
 namespace {

@@ -7,7 +7,7 @@
 // each stop being one function. What is left: the look of answers (endpoint_answers.cpp), calls
 // that have to ask (endpoint_rounds.cpp), lists and completion (endpoint_lists.cpp), the
 // legacy era's sessions and batches (endpoint_sessions.cpp), the modern era's tasks and
-// subscriptions (endpoint_tasks.cpp), one-time links (endpoint_once.cpp), refusals
+// subscriptions (endpoint_tasks.cpp), pages for people (endpoint_pages.cpp), refusals
 // (endpoint_refusals.cpp).
 #pragma once
 
@@ -223,7 +223,7 @@ class Endpoint final : public http::Handler {
   std::optional<TaskCall> task_call(const ExchangePtr& x, const policy::Operation& operation);
   void publish(tools::Changes::List list, const std::string& tenant);
 
-  // endpoint_once.cpp: no MCP, pages for people.
+  // endpoint_pages.cpp: no MCP, pages for people.
   void one_time(const ExchangePtr& x);
   void ask_secrets(const ExchangePtr& x);
   void show_once(const ExchangePtr& x, const std::shared_ptr<identity::Unseen>& what, bool html);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mcp/once_page.h"
+#include "mcp/secret_page.h"
 
 #include <algorithm>
 #include <string>

@@ -4,7 +4,7 @@
 // secrets that a call waits for.
 #include "base/log.h"
 #include "mcp/endpoint.h"
-#include "mcp/once_page.h"
+#include "mcp/secret_page.h"
 
 namespace kubiya::mcp {
 namespace {
