@@ -3,7 +3,7 @@
 
 COMPILER=(g++ cmake ninja-build pkg-config ccache mold)
 LIBRARIES=(libboost1.81-dev libboost-url1.81-dev libssl-dev
-  libcurl4-openssl-dev libsqlite3-dev libfyaml-dev libfmt-dev libpcre2-dev libcli11-dev
+  libcurl4-openssl-dev libsqlite3-dev libyaml-dev libfmt-dev libpcre2-dev libcli11-dev
   libexpected-dev zlib1g-dev)
 TESTS=(nginx-light wrk python3-minimal python3 python3-cryptography python3-pip python3-venv libgtest-dev libgmock-dev librapidcheck-dev curl)
 CHECKERS=(clang-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev)

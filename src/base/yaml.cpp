@@ -2,8 +2,10 @@
 #include "base/yaml.h"
 
 #include <fmt/format.h>
-#include <libfyaml.h>
+#include <yaml.h>
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <map>
@@ -24,6 +26,14 @@ struct Mark {
 tl::unexpected<Error> fault(std::string_view what, Mark mark) {
   return fail(Code::invalid, fmt::format("{} (line {}, column {})", what, mark.line, mark.column));
 }
+
+Mark mark_of(const yaml_mark_t& mark) {
+  return {static_cast<int>(mark.line) + 1, static_cast<int>(mark.column) + 1};
+}
+
+const char* to_text(const yaml_char_t* text) { return reinterpret_cast<const char*>(text); }
+
+std::string text_of(const yaml_char_t* text) { return text == nullptr ? "" : to_text(text); }
 
 bool one_of(std::string_view text, std::initializer_list<std::string_view> words) {
   for (const auto word : words) {
@@ -157,36 +167,34 @@ struct Anchored {
   Size size;
 };
 
-// Receives parse events and builds the value. Working on events instead of libfyaml's documents
+// Receives parse events and builds the value. Working on events instead of libyaml's documents
 // leaves every copy an alias makes to us, counted before it is made.
 class Builder {
  public:
   explicit Builder(const JsonLimits& limits) : limits_(limits) {}
 
-  Result<void> on_event(fy_event* event) {
-    const Mark mark = mark_of(event);
-    switch (event->type) {
-      case FYET_DOCUMENT_START:
+  Result<void> on_event(const yaml_event_t& event) {
+    const Mark mark = mark_of(event.start_mark);
+    switch (event.type) {
+      case YAML_DOCUMENT_START_EVENT:
         if (++documents_ > 1) return fault("several documents in one text", mark);
         return {};
-      case FYET_MAPPING_START:
-        return open(json::object(), event, mark);
-      case FYET_SEQUENCE_START:
-        return open(json::array(), event, mark);
-      case FYET_MAPPING_END:
-      case FYET_SEQUENCE_END:
-        return close();
-      case FYET_SCALAR:
+      case YAML_MAPPING_START_EVENT:
+        return open(json::object(), text_of(event.data.mapping_start.anchor), mark);
+      case YAML_SEQUENCE_START_EVENT:
+        return open(json::array(), text_of(event.data.sequence_start.anchor), mark);
+      case YAML_MAPPING_END_EVENT:
+      case YAML_SEQUENCE_END_EVENT:
+        return close(mark);
+      case YAML_SCALAR_EVENT:
         return scalar(event, mark);
-      case FYET_ALIAS:
-        return alias(event, mark);
+      case YAML_ALIAS_EVENT:
+        return alias(text_of(event.data.alias.anchor), mark);
       default:
         return {};
     }
   }
 
-  Mark last_mark() const { return last_mark_; }
-  bool complete() const { return frames_.empty(); }
   json::value take() { return std::move(root_); }
 
  private:
@@ -195,19 +203,6 @@ class Builder {
     std::string anchor;
     std::optional<std::string> key;
   };
-
-  Mark mark_of(fy_event* event) {
-    if (const fy_mark* mark = fy_event_start_mark(event)) {
-      last_mark_ = {mark->line + 1, mark->column + 1};
-    }
-    return last_mark_;
-  }
-
-  static std::string text_of(fy_token* token) {
-    std::size_t size = 0;
-    const char* data = token == nullptr ? nullptr : fy_token_get_text(token, &size);
-    return data == nullptr ? std::string() : std::string(data, size);
-  }
 
   bool expects_key() const {
     return !frames_.empty() && frames_.back().container.is_object() && !frames_.back().key;
@@ -219,39 +214,31 @@ class Builder {
     return {};
   }
 
-  Result<void> refuse_tag(fy_event* event, Mark mark) {
-    if (fy_event_get_tag_token(event) != nullptr) return fault("tags are not supported", mark);
-    return {};
-  }
-
-  Result<void> open(json::value container, fy_event* event, Mark mark) {
-    TRY_VOID(refuse_tag(event, mark));
+  Result<void> open(json::value container, std::string anchor, Mark mark) {
     if (expects_key()) return fault("a key must be plain text", mark);
     if (frames_.size() >= limits_.depth) return fault("nested too deeply", mark);
     TRY_VOID(count(1, mark));
-    frames_.push_back({std::move(container), text_of(fy_event_get_anchor_token(event)), {}});
+    frames_.push_back({std::move(container), std::move(anchor), {}});
     return {};
   }
 
-  Result<void> close() {
+  Result<void> close(Mark mark) {
     Frame done = std::move(frames_.back());
     frames_.pop_back();
-    return put(std::move(done.container), done.anchor);
+    return put(std::move(done.container), done.anchor, mark);
   }
 
-  Result<void> scalar(fy_event* event, Mark mark) {
-    TRY_VOID(refuse_tag(event, mark));
-    fy_token* token = event->scalar.value;
-    std::string text = text_of(token);
-    if (!is_utf8(text)) return fault("an escape that is not a character", mark);
-    const bool plain = token == nullptr || fy_token_scalar_style(token) == FYSS_PLAIN;
+  Result<void> scalar(const yaml_event_t& event, Mark mark) {
+    const auto& scalar = event.data.scalar;
+    std::string text(to_text(scalar.value), scalar.length);
+    const bool plain = scalar.style == YAML_PLAIN_SCALAR_STYLE;
     if (expects_key()) {
-      if (fy_event_get_anchor_token(event) != nullptr) return fault("an anchor on a key", mark);
+      if (scalar.anchor != nullptr) return fault("an anchor on a key", mark);
       return key(std::move(text), plain, mark);
     }
     TRY_VOID(count(1, mark));
     json::value value = plain ? TRY(typed(text, limits_, mark)) : json::value(json::string(text));
-    return put(std::move(value), text_of(fy_event_get_anchor_token(event)));
+    return put(std::move(value), text_of(scalar.anchor), mark);
   }
 
   Result<void> key(std::string text, bool plain, Mark mark) {
@@ -266,27 +253,27 @@ class Builder {
     return {};
   }
 
-  Result<void> alias(fy_event* event, Mark mark) {
+  Result<void> alias(const std::string& anchor, Mark mark) {
     if (expects_key()) return fault("an alias as a key", mark);
-    const auto found = anchors_.find(text_of(event->alias.anchor));
+    const auto found = anchors_.find(anchor);
     if (found == anchors_.end()) return fault("an alias without an anchor before it", mark);
     const Size& size = found->second.size;
     TRY_VOID(count(size.nodes, mark));
     if (frames_.size() + size.depth > limits_.depth) return fault("nested too deeply", mark);
-    TRY_VOID(count_copy(size));
-    return put(found->second.value, {});
+    TRY_VOID(count_copy(size, mark));
+    return put(found->second.value, {}, mark);
   }
 
-  Result<void> count_copy(const Size& size) {
+  Result<void> count_copy(const Size& size, Mark mark) {
     copied_ += size.bytes + size.nodes * sizeof(json::value);
-    if (copied_ > kCopiedBytes) return fault("aliases expand to too much text", last_mark_);
+    if (copied_ > kCopiedBytes) return fault("aliases expand to too much text", mark);
     return {};
   }
 
-  Result<void> put(json::value value, const std::string& anchor) {
+  Result<void> put(json::value value, const std::string& anchor, Mark mark) {
     if (!anchor.empty()) {
       const Size size = measure(value);
-      TRY_VOID(count_copy(size));
+      TRY_VOID(count_copy(size, mark));
       anchors_.insert_or_assign(anchor, Anchored{value, size});
     }
     if (frames_.empty()) {
@@ -310,38 +297,95 @@ class Builder {
   std::size_t nodes_ = 0;
   std::size_t copied_ = 0;
   int documents_ = 0;
-  Mark last_mark_{1, 1};
 };
 
-// Deleters for the C library's handles.
-struct Release {
-  void operator()(fy_parser* parser) const { fy_parser_destroy(parser); }
-  void operator()(fy_diag* diag) const { fy_diag_destroy(diag); }
-};
-
-tl::unexpected<Error> first_diagnostic(fy_diag* diag, Mark last) {
-  void* previous = nullptr;
-  if (const fy_diag_error* error = fy_diag_errors_iterate(diag, &previous)) {
-    const Mark mark = error->line > 0 ? Mark{error->line, error->column} : last;
-    return fault(fmt::format("not valid YAML: {}", printable(error->msg ? error->msg : "", 120)),
-                 mark);
+class Parser {
+ public:
+  explicit Parser(std::string_view text) : text_(text), ready_(yaml_parser_initialize(&raw_) != 0) {
+    if (!ready_) return;
+    yaml_parser_set_encoding(&raw_, YAML_UTF8_ENCODING);
+    yaml_parser_set_input_string(&raw_, reinterpret_cast<const unsigned char*>(text.data()),
+                                 text.size());
   }
-  return fault("not valid YAML", last);
+  Parser(const Parser&) = delete;
+  Parser& operator=(const Parser&) = delete;
+  ~Parser() {
+    if (ready_) yaml_parser_delete(&raw_);
+  }
+
+  // Calls `take` with each event until it fails or the stream ends.
+  template <class Take>
+  Result<void> each_event(Take take) {
+    return each<yaml_event_t, yaml_parser_parse, yaml_event_delete>(YAML_STREAM_END_EVENT, take);
+  }
+  template <class Take>
+  Result<void> each_token(Take take) {
+    return each<yaml_token_t, yaml_parser_scan, yaml_token_delete>(YAML_STREAM_END_TOKEN, take);
+  }
+
+ private:
+  template <class Item, auto kNext, auto kDelete, class End, class Take>
+  Result<void> each(End end, Take take) {
+    for (bool last = false; !last;) {
+      Item item;
+      if (!ready_ || kNext(&raw_, &item) == 0) return problem();
+      const std::unique_ptr<Item, decltype(kDelete)> release(&item, kDelete);
+      last = item.type == end;
+      TRY_VOID(take(item));
+    }
+    return {};
+  }
+
+  tl::unexpected<Error> problem() const {
+    if (!ready_ || raw_.error == YAML_MEMORY_ERROR) return fail(Code::internal, "out of memory");
+    const std::string_view what = raw_.problem == nullptr ? "" : raw_.problem;
+    return fault(fmt::format("not valid YAML: {}", what), raw_.error == YAML_READER_ERROR
+                                                              ? mark_at(raw_.problem_offset)
+                                                              : mark_of(raw_.problem_mark));
+  }
+
+  // The reader counts octets, everything behind it lines.
+  Mark mark_at(std::size_t offset) const {
+    const std::string_view before = text_.substr(0, offset);
+    const std::size_t line = before.rfind('\n');
+    return {static_cast<int>(1 + std::ranges::count(before, '\n')),
+            static_cast<int>(line == std::string_view::npos ? offset + 1 : offset - line)};
+  }
+
+  std::string_view text_;
+  yaml_parser_t raw_;
+  bool ready_;
+};
+
+// In tokens, because events do not tell the tag "!" from none. For each token libyaml looks at
+// every open flow collection, hence the bound on these.
+Result<void> refuse_tags(std::string_view text, const JsonLimits& limits) {
+  if (text.find('!') == std::string_view::npos) return {};
+  std::size_t depth = 0;
+  return Parser(text).each_token([&](const yaml_token_t& token) -> Result<void> {
+    const Mark mark = mark_of(token.start_mark);
+    switch (token.type) {
+      case YAML_TAG_TOKEN:
+        return fault("tags are not supported", mark);
+      case YAML_FLOW_SEQUENCE_START_TOKEN:
+      case YAML_FLOW_MAPPING_START_TOKEN:
+        if (++depth > limits.depth) return fault("nested too deeply", mark);
+        return {};
+      case YAML_FLOW_SEQUENCE_END_TOKEN:
+      case YAML_FLOW_MAPPING_END_TOKEN:
+        if (depth > 0) --depth;
+        return {};
+      default:
+        return {};
+    }
+  });
 }
 
-Result<json::value> drive(fy_parser* parser, fy_diag* diag, const JsonLimits& limits) {
-  Builder builder(limits);
-  while (fy_event* event = fy_parser_parse(parser)) {
-    const bool last = event->type == FYET_STREAM_END;
-    const auto taken = builder.on_event(event);
-    fy_parser_event_free(parser, event);
-    if (!taken) return fail(taken.error());
-    if (last) break;
-  }
-  if (fy_parser_get_stream_error(parser) || fy_diag_got_error(diag) || !builder.complete()) {
-    return first_diagnostic(diag, builder.last_mark());
-  }
-  return builder.take();
+// U+0085, U+2028 and U+2029 end a line in YAML 1.1 and are text in 1.2.
+bool has_disputed_line_end(std::string_view text) {
+  return std::ranges::any_of(
+      std::array{"\xC2\x85", "\xE2\x80\xA8", "\xE2\x80\xA9"},
+      [text](std::string_view end) { return text.find(end) != std::string_view::npos; });
 }
 
 }  // namespace
@@ -350,24 +394,14 @@ Result<json::value> parse_yaml(std::string_view text, const JsonLimits& limits) 
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
   if (!is_utf8(text)) return fail(Code::invalid, "not valid UTF-8");
   if (text.find('\0') != std::string_view::npos) return fail(Code::invalid, "a NUL byte");
-
-  fy_diag_cfg diag_config;
-  fy_diag_cfg_default(&diag_config);
-  diag_config.fp = nullptr;
-  diag_config.output_fn = [](fy_diag*, void*, const char*, std::size_t) {};
-  const std::unique_ptr<fy_diag, Release> diag(fy_diag_create(&diag_config));
-  if (!diag) return fail(Code::internal, "out of memory");
-  fy_diag_set_collect_errors(diag.get(), true);
-
-  fy_parse_cfg config{};
-  config.flags =
-      static_cast<fy_parse_cfg_flags>(FYPCF_QUIET | FYPCF_COLLECT_DIAG | FYPCF_JSON_NONE);
-  config.diag = diag.get();
-  const std::unique_ptr<fy_parser, Release> parser(fy_parser_create(&config));
-  if (!parser || fy_parser_set_string(parser.get(), text.data(), text.size()) != 0) {
-    return fail(Code::internal, "out of memory");
+  if (has_disputed_line_end(text)) {
+    return fail(Code::invalid,
+                "U+0085, U+2028 and U+2029 must be written as escapes in double quotes");
   }
-  return drive(parser.get(), diag.get(), limits);
+  TRY_VOID(refuse_tags(text, limits));
+  Builder builder(limits);
+  TRY_VOID(Parser(text).each_event([&](const auto& event) { return builder.on_event(event); }));
+  return builder.take();
 }
 
 }  // namespace kubiya

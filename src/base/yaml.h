@@ -2,7 +2,8 @@
 //
 // YAML 1.2 core schema to JSON values, for workflow definitions and the
 // configuration file. Refused: duplicate keys, anchors that expand past the
-// budget, merge keys, tags, several documents, keys that are not scalars.
+// budget, merge keys, tags, several documents, keys that are not scalars,
+// control characters, and the characters that end a line in YAML 1.1 only.
 #pragma once
 
 #include <string>

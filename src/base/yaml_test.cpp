@@ -63,6 +63,23 @@ TEST(Yaml, ReadsBlocksFlowsAndAliases) {
   EXPECT_EQ(as_json("a: &x 1\nb: &x 2\nc: *x"), R"({"a":1,"b":2,"c":2})");
 }
 
+TEST(Yaml, ReadsQuotesWithinQuotes) {
+  const struct {
+    const char* text;
+    const char* json;
+  } rows[] = {
+      {"'it''s'", R"("it's")"},
+      {"''''", R"("'")"},
+      {"'x''''y'", R"("x''y")"},
+      {"'''''''x'", R"("'''x")"},
+      {"'echo '''' | grep ''a b'''", R"("echo '' | grep 'a b'")"},
+      {R"("x\"\"y")", R"("x\"\"y")"},
+      {R"("a\/b\u00e9\n")", R"("a/bé\n")"},
+      {"'one\n\n  two'", R"("one\ntwo")"},
+  };
+  for (const auto& row : rows) EXPECT_EQ(as_json(row.text), row.json) << row.text;
+}
+
 TEST(Yaml, RefusesWithLineAndColumn) {
   const struct {
     const char* name;
@@ -73,13 +90,16 @@ TEST(Yaml, RefusesWithLineAndColumn) {
       {"duplicate by spelling", "1: a\n\"1\": b\n", "duplicate key"},
       {"merge key", "a: &a {x: 1}\nb:\n  <<: *a\n", "merge keys (<<) are not supported"},
       {"tag", "a: !!str 1", "tags are not supported (line 1, column"},
+      {"the empty tag", "a: ! 12", "tags are not supported (line 1, column 4)"},
+      {"a tag behind an anchor", "a: &x\n  ! 12", "tags are not supported (line 2, column 3)"},
       {"code tag", "!!python/object:os.system x", "tags are not supported"},
       {"documents", "a: 1\n---\nb: 2\n", "several documents"},
       {"unknown alias", "a: *x", "an alias without an anchor"},
       {"alias of itself", "a: &a [*a]", "an alias without an anchor"},
       {"alias as key", "a: &a x\n*a : 1", "an alias as a key"},
       {"complex key", "? [a]\n: 1", "a key must be plain text"},
-      {"missing key", ": 1", "a key is missing"},
+      {"missing key", "?\n: 1", "a key is missing"},
+      {"missing key in a block", ": 1", "did not find expected key (line 1, column 1)"},
       {"leading zero", "mode: 0644", "leading zero; quote it if it is text (line 1, column 7)"},
       {"too large", "a: 18446744073709551616", "out of range"},
       {"float too large", "a: 1e999", "out of range"},
@@ -88,6 +108,9 @@ TEST(Yaml, RefusesWithLineAndColumn) {
       {"tab", "a: 1\nb:\n\t- c", "(line 3, column"},
       {"open quote", "a: \"b", "not valid YAML"},
       {"open flow", "a: [1, 2", "not valid YAML"},
+      {"control character", "a: 1\nb: x\x01y",
+       "control characters are not allowed (line 2, column 5)"},
+      {"line end of YAML 1.1", "a: x\u2028y", "must be written as escapes"},
       {"bad UTF-8", "a: \xFF", "UTF-8"},
   };
   for (const auto& row : rows) {
@@ -115,7 +138,12 @@ TEST(Yaml, BoundsDepthNodesAndExpansion) {
   std::string fat = "a: &a \"" + std::string(100'000, 'x') + "\"\nb:\n";
   for (int i = 0; i < 1000; ++i) fat += "- *a\n";
   EXPECT_THAT(parse_yaml(fat).error().message, HasSubstr("aliases expand to too much"));
-  EXPECT_FALSE(parse_yaml(std::string(100'000, '[')));
+  for (const char* open : {"[", "{", "[!", "{!", "{a: ! ["}) {
+    std::string deep;
+    for (int i = 0; i < 100'000; ++i) deep += open;
+    EXPECT_FALSE(parse_yaml(deep)) << open;
+  }
+  EXPECT_THAT(parse_yaml(std::string(100'000, '[') + "!").error().message, HasSubstr("deeply"));
 }
 
 TEST(Yaml, WritesBlockStyle) {
@@ -162,9 +190,11 @@ class RandomValue {
   }
   std::string text() {
     static constexpr const char* pieces[] = {
-        "a",  "b c", "\n", "\n\n", " ",   "\t",  ": ",     "#",      "- ",         "'",
-        "\"", "\\",  "~",  "{",    "yes", "1",   "é",      "\r",     "\0",         "*x",
-        "&x", "<<",  "!",  "\x7f", "%",   "---", "\u2028", "\u0085", "\U0001F600", ".5"};
+        "a",      "b c",    "\n",     "\n\n",   " ",          "\t", ": ",     "#",
+        "- ",     "'",      "\"",     "\\",     "~",          "{",  "yes",    "1",
+        "é",      "\r",     "\0",     "*x",     "&x",         "<<", "!",      "\x7f",
+        "%",      "---",    "\u2028", "\u0085", "\U0001F600", ".5", "\u2029", "\ufeff",
+        "\ufffe", "\uffff", "\u0080", "\u00A0", "\ud7ff"};
     std::string text;
     for (auto n = below(6); n > 0; --n) text += pieces[below(std::size(pieces))];
     return text;

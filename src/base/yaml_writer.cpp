@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <iterator>
 #include <string>
 
 #include "base/yaml.h"
@@ -35,6 +38,42 @@ bool is_block(std::string_view text) {
   const bool starts_well = !text.empty() && text[0] != ' ' && text[0] != '\n' && text[0] != '\t';
   if (!starts_well || text.find('\n') == std::string_view::npos) return false;
   return std::ranges::all_of(text, [](char c) { return c == '\n' || (c >= ' ' && c <= '~'); });
+}
+
+// The length of the character `text` starts with, if JSON leaves it as it is and YAML does not:
+// not c-printable, or the end of a line in YAML 1.1. Otherwise 0.
+std::size_t yaml_must_escape(std::string_view text) {
+  if (text[0] == '\x7F') return 1;
+  if (text[0] == '\xC2') return static_cast<unsigned char>(text[1]) < 0xA0 ? 2 : 0;
+  for (const std::string_view mark :
+       {"\xE2\x80\xA8", "\xE2\x80\xA9", "\xEF\xBB\xBF", "\xEF\xBF\xBE", "\xEF\xBF\xBF"}) {
+    if (text.starts_with(mark)) return mark.size();
+  }
+  return 0;
+}
+
+// UTF-8 of one character below U+10000, and not ASCII or U+007F.
+void append_escape(std::string& out, std::string_view character) {
+  const auto low_bits = [&](std::size_t at) { return character[at] & 0x3F; };
+  const int point = character.size() == 1 ? character[0]
+                    : character.size() == 2
+                        ? (character[0] & 0x1F) << 6 | low_bits(1)
+                        : (character[0] & 0x0F) << 12 | low_bits(1) << 6 | low_bits(2);
+  fmt::format_to(std::back_inserter(out), "\\u{:04x}", point);
+}
+
+void append_quoted(std::string& out, std::string_view text) {
+  std::string quoted;
+  append_json_string(quoted, text);
+  for (std::string_view left = quoted; !left.empty();) {
+    const std::size_t length = yaml_must_escape(left);
+    if (length > 0) {
+      append_escape(out, left.substr(0, length));
+    } else {
+      out += left[0];
+    }
+    left.remove_prefix(std::max<std::size_t>(length, 1));
+  }
 }
 
 class Writer {
@@ -98,7 +137,7 @@ class Writer {
     if (is_plain(text)) {
       out_ += text;
     } else {
-      append_json_string(out_, text);
+      append_quoted(out_, text);
     }
   }
 

@@ -466,6 +466,29 @@ TEST(Sweeper, LooksForManyAtOnceOnAThreadOfItsOwn) {
   }
 }
 
+// On one processor the launching thread, which execve wakes, runs before the child has laid out
+// its environment.
+TEST(Marks, AreReadOfAProcessThatIsStillInExecve) {
+  cpu_set_t all, one;
+  ASSERT_EQ(::sched_getaffinity(0, sizeof all, &all), 0);
+  CPU_ZERO(&one);
+  CPU_SET(::sched_getcpu(), &one);
+  ASSERT_EQ(::sched_setaffinity(0, sizeof one, &one), 0);
+  const auto launcher = make_process_launcher();
+  const workflow::Pairs marks{{"SWEPT", "at once" + std::to_string(::getpid())}};
+  workflow::Pairs environment{{"PATH", "/usr/bin:/bin"}};
+  environment.push_back(marks.front());
+  int missed = 0;
+  for (int round = 0; round < 50; ++round) {
+    const auto child = *launcher->launch({{"sleep", "62"}, environment, "/tmp"});
+    if (kill_marked({&marks, 1}) == 1) continue;
+    ++missed;
+    child->signal_group(SIGKILL);
+  }
+  EXPECT_EQ(missed, 0);
+  EXPECT_EQ(::sched_setaffinity(0, sizeof all, &all), 0);
+}
+
 TEST_F(EngineTest, NotesWhoUsesTheWorkDirectory) {
   engine();
   EXPECT_EQ(noted_server(options.work_directory), this_server());
@@ -480,6 +503,7 @@ TEST(ProcessStats, NameOneProcess) {
   EXPECT_EQ(self->parent, ::getppid());
   EXPECT_EQ(self->group, ::getpgrp());
   EXPECT_GT(self->started, 0u);
+  EXPECT_GT(self->environment_end, 0u);
   EXPECT_EQ(read_process_stat("0"), std::nullopt);
 }
 

@@ -24,8 +24,9 @@
 namespace kubiya::engine {
 namespace {
 
-constexpr int kRounds = 20;
+constexpr int kRounds = 200;
 constexpr auto kPause = std::chrono::milliseconds(2);
+constexpr int kGenerations = 64;
 
 std::optional<pid_t> process_id(const char* name) {
   pid_t pid = 0;
@@ -35,13 +36,15 @@ std::optional<pid_t> process_id(const char* name) {
   return pid;
 }
 
-// Empty for a process of another user, a kernel thread or a zombie.
-std::string environment_of(int proc, const char* name) {
+// Nothing for a process of another user; empty for a kernel thread, a zombie, one within execve.
+std::optional<std::string> environment_of(int proc, const char* name) {
   struct stat info{};
-  if (::fstatat(proc, name, &info, 0) != 0 || info.st_uid != ::geteuid()) return {};
+  if (::fstatat(proc, name, &info, 0) != 0 || info.st_uid != ::geteuid()) {
+    return std::nullopt;
+  }
   const Descriptor file(
       ::openat(proc, (std::string(name) + "/environ").c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) return {};
+  if (!file) return std::nullopt;
   std::string text(1, '\0');  // so that each entry stands between two NULs
   char buffer[16 * 1024];
   for (ssize_t got = 0; (got = ::read(file.get(), buffer, sizeof buffer)) > 0;) {
@@ -67,21 +70,51 @@ bool has_any(const std::string& environment, std::span<const workflow::Pairs> ma
 
 // The descriptor names the process even if its number is given away meanwhile.
 bool kill_if_marked(int proc, const char* name, pid_t pid, std::span<const workflow::Pairs> marks) {
-  if (!has_any(environment_of(proc, name), marks)) return false;
   const Descriptor pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  if (!pidfd || !has_any(environment_of(proc, name), marks)) return false;
+  if (!pidfd || !has_any(environment_of(proc, name).value_or(""), marks)) return false;
   return ::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0) == 0;
 }
 
-std::set<pid_t> kill_round(std::span<const workflow::Pairs> marks) {
+// A descendant of ours that has, for a moment, no environment that could tell whose it is.
+bool is_in_execve(const char* name) {
+  const auto stat = read_process_stat(name);
+  if (!stat || stat->state == 'Z' || stat->state == 'X' || stat->environment_end != 0) return false;
+  int parent = stat->parent;
+  for (int generation = 0; parent > 1 && generation < kGenerations; ++generation) {
+    if (parent == ::getpid()) return true;
+    const auto next = read_process_stat(std::to_string(parent));
+    if (!next) return true;  // it has just ended; its child has another parent the next time
+    parent = next->parent;
+  }
+  return false;
+}
+
+struct Round {
   std::set<pid_t> killed;
+  std::set<pid_t> in_execve;
+};
+
+Round kill_round(std::span<const workflow::Pairs> marks) {
+  Round round;
   const std::unique_ptr<DIR, int (*)(DIR*)> proc(::opendir("/proc"), ::closedir);
-  if (!proc) return killed;
+  if (!proc) return round;
   while (const dirent* entry = ::readdir(proc.get())) {
     const auto pid = process_id(entry->d_name);
-    if (pid && kill_if_marked(::dirfd(proc.get()), entry->d_name, *pid, marks)) killed.insert(*pid);
+    if (!pid) continue;
+    const auto environment = environment_of(::dirfd(proc.get()), entry->d_name);
+    if (!environment) continue;
+    if (environment->size() <= 1) {
+      if (is_in_execve(entry->d_name)) round.in_execve.insert(*pid);
+    } else if (has_any(*environment, marks) &&
+               kill_if_marked(::dirfd(proc.get()), entry->d_name, *pid, marks)) {
+      round.killed.insert(*pid);
+    }
   }
-  return killed;
+  return round;
+}
+
+bool have_common(const std::set<pid_t>& one, const std::set<pid_t>& other) {
+  return std::ranges::any_of(one, [&](pid_t pid) { return other.contains(pid); });
 }
 
 template <class Predicate>
@@ -113,10 +146,13 @@ std::vector<int> zombie_children() {
 
 std::size_t kill_marked(std::span<const workflow::Pairs> marks) {
   std::set<pid_t> killed;
-  for (int round = 0; round < kRounds; ++round) {
-    const auto found = kill_round(marks);
-    if (found.empty()) break;
-    killed.insert(found.begin(), found.end());
+  std::set<pid_t> awaited;
+  for (int count = 0; count < kRounds; ++count) {
+    const Round round = kill_round(marks);
+    killed.insert(round.killed.begin(), round.killed.end());
+    // What enters execve later, without one that was killed meanwhile, is not of these marks.
+    if (count == 0 || !round.killed.empty()) awaited = round.in_execve;
+    if (round.killed.empty() && !have_common(awaited, round.in_execve)) break;
     std::this_thread::sleep_for(kPause);
   }
   return killed.size();

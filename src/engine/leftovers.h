@@ -14,9 +14,9 @@
 namespace kubiya::engine {
 
 // Kills (SIGKILL) every other process of this user whose environment holds all entries of one of
-// `marks`, and looks again until none is left; gives up after a bounded number of rounds. Returns
-// how many. A process that rewrote its own environment is not found: only a sandbox holds such a
-// one.
+// `marks`, and looks again until none is left and none that may be one is within execve; gives up
+// after a bounded number of rounds. Returns how many. A process that rewrote its own environment is
+// not found: only a sandbox holds such a one.
 std::size_t kill_marked(std::span<const workflow::Pairs> marks);
 
 // True when a process of the group runs; zombies do not.

@@ -19,6 +19,8 @@ std::optional<ProcessStat> read_process_stat(const std::string& process) {
   std::string skipped;
   for (int field = 6; field < 22; ++field) fields >> skipped;
   fields >> stat.started;
+  for (int field = 23; field < 51; ++field) fields >> skipped;
+  fields >> stat.environment_end;
   if (!fields) return std::nullopt;
   return stat;
 }

@@ -39,6 +39,7 @@ State state_in(std::string_view text) {
 
 std::vector<std::string> names_of(const std::vector<Param>& params) {
   std::vector<std::string> names;
+  names.reserve(params.size());
   for (const Param& param : params) names.push_back(param.name);
   return names;
 }
