@@ -208,10 +208,27 @@ class Built final : public Application {
     engine::EngineOptions options = config_.engine;
     if (options.work_directory.empty()) options.work_directory = config_.data_dir + "/work";
     options.installation_id = installation_id_;
+    if (!config_.issuers.empty()) {
+      options.token_source = [this](const Principal& who, const std::string& workflow,
+                                    const workflow::TokenRequest& wanted, auto done) {
+        exchange(who, {workflow, wanted.audience, wanted.scopes}, std::move(done));
+      };
+    }
     backend_ =
         TRY(engine::Embedded::open(std::move(options), *database_, *journal_, *launcher_, clock_));
     keep_out(person_watch_->in_force());
     return {};
+  }
+
+  // By the issuer that the person's token is of.
+  void exchange(const Principal& who, const identity::WantedToken& wanted,
+                identity::TokenExchanger::Done done) const {
+    for (const auto& issuer : authenticator_->issuers()) {
+      if (!identity::calls_its_callers(issuer->options().rules, who->issuer)) continue;
+      return issuer->exchange(who, wanted, std::move(done));
+    }
+    done(fail(Code::forbidden,
+              "There is no token to exchange: whoever runs this came with an API key."));
   }
 
   Result<> open_tools(const ServeHooks& hooks) {

@@ -34,12 +34,9 @@ Result<> check_text(std::string_view option, std::string_view value) {
               std::string(option) + ": allowed: 1 to 128 bytes without control characters");
 }
 
-// A scope-token of RFC 6749 §3.3; one that looks like a flag was meant as one.
+// What looks like a flag was meant as one.
 Result<> check_scope(std::string_view scope) {
-  const bool token = std::all_of(scope.begin(), scope.end(), [](char c) {
-    return c > 0x20 && c < 0x7F && c != '"' && c != '\\';
-  });
-  if (!scope.empty() && scope.size() <= 128 && token && scope.front() != '-') return {};
+  if (is_scope_name(scope) && scope.size() <= 128 && scope.front() != '-') return {};
   return fail(Code::invalid, "--scopes: " + printable(scope, 128) + " is not the name of a scope");
 }
 

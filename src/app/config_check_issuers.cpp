@@ -97,6 +97,20 @@ Result<> check_claims(const Place& place) {
   return {};
 }
 
+Result<> check_client(const Place& place, const std::string& part,
+                      const identity::ClientProof& client) {
+  if (client.client_id.empty()) return place.refuse(part + ".client_id", "is needed");
+  const bool by_key = client.auth == identity::ClientAuth::private_key_jwt;
+  if (!by_key && !client.client_secret) return place.refuse(part + ".client_secret", "is needed");
+  if (!by_key) return {};
+  if (!client.private_key) return place.refuse(part + ".private_key", "is needed");
+  if (!crypto::PrivateKey::from_pem(client.private_key->reveal())) {
+    return place.refuse(part + ".private_key",
+                        "must be a private key in PEM that is not encrypted");
+  }
+  return {};
+}
+
 Result<> check_introspection(const Place& place) {
   const auto& options = place.issuer.introspection;
   if (place.issuer.tokens == identity::TokenKind::jwt) {
@@ -106,22 +120,27 @@ Result<> check_introspection(const Place& place) {
     return {};
   }
   if (!options.url.empty()) {
-    if (const auto url = identity::check_introspection_url(options.url); !url) {
+    if (const auto url = identity::check_endpoint_url(options.url); !url) {
       return place.refuse("introspection.url", url.error().message);
     }
   }
-  if (options.client_id.empty()) return place.refuse("introspection.client_id", "is needed");
-  const bool by_key = options.auth == identity::ClientAuth::private_key_jwt;
-  if (!by_key && !options.client_secret) {
-    return place.refuse("introspection.client_secret", "is needed");
+  return check_client(place, "introspection", options);
+}
+
+Result<> check_exchange(const Place& place) {
+  const identity::ExchangeOptions& options = place.issuer.exchange;
+  const bool any = !options.url.empty() || !options.client_id.empty() || options.client_secret ||
+                   options.private_key || !options.audiences.empty();
+  if (!any) return {};
+  if (!options.url.empty()) {
+    if (const auto url = identity::check_endpoint_url(options.url); !url) {
+      return place.refuse("token_exchange.url", url.error().message);
+    }
   }
-  if (!by_key) return {};
-  if (!options.private_key) return place.refuse("introspection.private_key", "is needed");
-  if (!crypto::PrivateKey::from_pem(options.private_key->reveal())) {
-    return place.refuse("introspection.private_key",
-                        "must be a private key in PEM that is not encrypted");
+  if (options.audiences.empty()) {
+    return place.refuse("token_exchange.audiences", "must name what steps may ask for");
   }
-  return {};
+  return check_client(place, "token_exchange", options);
 }
 
 Result<> complete_issuer(const Place& place, const Config& config, bool several) {
@@ -137,6 +156,7 @@ Result<> complete_issuer(const Place& place, const Config& config, bool several)
     return place.refuse("dpop_bound_access_tokens_required", "needs identity.dpop.algorithms");
   }
   TRY_VOID(check_introspection(place));
+  TRY_VOID(check_exchange(place));
   issuer.cache_file = config.data_dir + "/issuer-" + crypto::fingerprint(issuer.url) + ".json";
   return {};
 }

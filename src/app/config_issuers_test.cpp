@@ -185,6 +185,22 @@ TEST_F(IssuersConfig, RefusalsNameTheItemAndTheKey) {
        "client_secret: y}}, {url: https://b.example, tokens: opaque, introspection: {client_id: x, "
        "client_secret: y}}]",
        "issuers[1].tokens: opaque is for one issuer at most"},
+      {"issuers: [{url: https://a.example, token_exchange: {client_id: x, client_secret: y}}]",
+       "token_exchange.audiences: must name"},
+      {"issuers: [{url: https://a.example, token_exchange: {audiences: [b]}}]",
+       "token_exchange.client_id: is needed"},
+      {"issuers: [{url: https://a.example, token_exchange: {audiences: [b], client_id: x}}]",
+       "token_exchange.client_secret: is needed"},
+      {"issuers: [{url: https://a.example, token_exchange: {audiences: [b], client_id: x, auth: "
+       "private_key_jwt, private_key: y}}]",
+       "token_exchange.private_key: must be"},
+      {"issuers: [{url: https://a.example, token_exchange: {audiences: [b], client_id: x, "
+       "client_secret: y, url: 'http://a.example'}}]",
+       "token_exchange.url: "},
+      {"issuers: [{url: https://a.example, token_exchange: {audiences: ['b=no workflow/name']}}]",
+       "token_exchange.audiences: "},
+      {"issuers: [{url: https://a.example, token_exchange: {audiences: ['b=']}}]",
+       "is not allowed"},
       {"issuers: [{url: " + entra + tenant + "/v2.0, preset: entra, client_id: x}, {url: " + entra +
            "organizations/v2.0, preset: entra, client_id: x, tenants: [" + tenant + "]}]",
        "is also that of issuers[0]"},
@@ -192,6 +208,22 @@ TEST_F(IssuersConfig, RefusalsNameTheItemAndTheKey) {
   for (const auto& [yaml, wanted] : rows) {
     EXPECT_THAT(refusal(yaml), HasSubstr(wanted)) << yaml;
   }
+}
+
+TEST_F(IssuersConfig, ReadsWhatMayBeExchangedForWhom) {
+  const Result<Config> config = load(
+      "issuers: [{url: https://a.example, token_exchange: {client_id: x, client_secret: y, "
+      "lifetime_max: 10m, audiences: [https://b.example/?q, ledger=close+report]}}]");
+  ASSERT_TRUE(config) << config.error().message;
+  const identity::ExchangeOptions& exchange = config->issuers[0].exchange;
+  EXPECT_TRUE(exchange.is_configured());
+  EXPECT_EQ(exchange.lifetime_max, std::chrono::minutes(10));
+  ASSERT_EQ(exchange.audiences.size(), 2u);
+  EXPECT_EQ(exchange.audiences[0].audience, "https://b.example/?q");
+  EXPECT_TRUE(exchange.audiences[0].workflows.empty());
+  EXPECT_EQ(exchange.audiences[1].audience, "ledger");
+  EXPECT_EQ(exchange.audiences[1].workflows, (std::vector<std::string>{"close", "report"}));
+  EXPECT_EQ(print_config(*load(print_config(*config))), print_config(*config));
 }
 
 TEST_F(IssuersConfig, SecretsInItemsAreKeptLikeAnyOther) {

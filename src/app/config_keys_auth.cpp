@@ -6,6 +6,7 @@
 #include "app/config_issuers.h"
 #include "app/config_rows.h"
 #include "crypto/signature.h"
+#include "workflow/definition.h"
 
 namespace kubiya::app::rows {
 namespace {
@@ -185,34 +186,85 @@ void add_claims(std::vector<Key>& t) {
       "Where the caller's Kubiya API key is looked for."));
 }
 
-void add_introspection(std::vector<Key>& t) {
-  t.push_back(text(
-      "auth.introspection.url", [](D& d) -> auto& { return d.issuer.introspection.url; },
-      "an https:// URL", "Where to ask. Empty: as in the issuer's document."));
+// How this server proves to the issuer who it is. `at` finds an identity::ClientProof.
+template <class At>
+void add_client(std::vector<Key>& t, const std::string& part, At at) {
   t.push_back(choice(
-      "auth.introspection.auth", [](D& d) -> auto& { return d.issuer.introspection.auth; },
+      part + ".auth", [at](D& d) -> auto& { return at(d).auth; },
       {{"client_secret_basic", ClientAuth::basic},
        {"client_secret_post", ClientAuth::post},
        {"private_key_jwt", ClientAuth::private_key_jwt}},
       "How this server proves who it is."));
   t.push_back(text(
-      "auth.introspection.client_id",
-      [](D& d) -> auto& { return d.issuer.introspection.client_id; }, "an id",
+      part + ".client_id", [at](D& d) -> auto& { return at(d).client_id; }, "an id",
       "This server's client at the issuer."));
   t.push_back(secret(
-      "auth.introspection.client_secret",
-      [](D& d) -> auto& { return d.issuer.introspection.client_secret; }, "Its secret."));
+      part + ".client_secret", [at](D& d) -> auto& { return at(d).client_secret; }, "Its secret."));
   t.push_back(secret(
-      "auth.introspection.private_key",
-      [](D& d) -> auto& { return d.issuer.introspection.private_key; },
+      part + ".private_key", [at](D& d) -> auto& { return at(d).private_key; },
       "Its private key (PEM), for private_key_jwt."));
   t.push_back(text(
-      "auth.introspection.key_id", [](D& d) -> auto& { return d.issuer.introspection.key_id; },
-      "a key id", "`kid` of that key. Empty: none is sent."));
+      part + ".key_id", [at](D& d) -> auto& { return at(d).key_id; }, "a key id",
+      "`kid` of that key. Empty: none is sent."));
   t.push_back(text(
-      "auth.introspection.assertion_audience",
-      [](D& d) -> auto& { return d.issuer.introspection.assertion_audience; }, "a URL",
-      "`aud` of the assertion made with it. Empty: the issuer."));
+      part + ".assertion_audience", [at](D& d) -> auto& { return at(d).assertion_audience; },
+      "a URL", "`aud` of the assertion made with it. Empty: the issuer."));
+}
+
+// The last = divides: before it the audience, behind it the workflows that may ask for it.
+Key exchange_audiences() {
+  const std::string allowed = "items of the form audience, audience=workflow or audience=one+two";
+  Key key = row("auth.token_exchange.audiences", "list", allowed,
+                "Audiences that steps may ask for a token for, each with the workflows that may. "
+                "Without =, all workflows may.");
+  key.shape = Shape::list;
+  key.set = [allowed](Draft& draft, const Values& values) -> Result<> {
+    std::vector<identity::ExchangeRule> rules;
+    for (const std::string& item : values) {
+      const std::size_t equals = item.rfind('=');
+      identity::ExchangeRule rule{item.substr(0, equals), {}};
+      if (equals != item.npos) {
+        std::string names = item.substr(equals + 1);
+        std::replace(names.begin(), names.end(), '+', ' ');
+        rule.workflows = split_list(names);
+        const bool good = !rule.workflows.empty() &&
+                          std::ranges::all_of(rule.workflows, workflow::is_workflow_name);
+        if (!good) return fail(Code::invalid, allowed);
+      }
+      if (rule.audience.empty()) return fail(Code::invalid, allowed);
+      rules.push_back(std::move(rule));
+    }
+    draft.issuer.exchange.audiences = std::move(rules);
+    return {};
+  };
+  key.get = [](Draft& draft) {
+    Values items;
+    for (const auto& rule : draft.issuer.exchange.audiences) {
+      items.push_back(rule.audience + (rule.workflows.empty() ? "" : "=") +
+                      join(rule.workflows, "+"));
+    }
+    return items;
+  };
+  return key;
+}
+
+void add_exchange(std::vector<Key>& t) {
+  t.push_back(text(
+      "auth.token_exchange.url", [](D& d) -> auto& { return d.issuer.exchange.url; },
+      "an https:// URL", "The issuer's token endpoint. Empty: as in its document."));
+  add_client(t, "auth.token_exchange", [](D& d) -> auto& { return d.issuer.exchange; });
+  t.push_back(exchange_audiences());
+  t.push_back(duration(
+      "auth.token_exchange.lifetime_max",
+      [](D& d) -> auto& { return d.issuer.exchange.lifetime_max; }, {0, 7 * kDay},
+      "Longest life of a token that a step is given. 0: any."));
+}
+
+void add_introspection(std::vector<Key>& t) {
+  t.push_back(text(
+      "auth.introspection.url", [](D& d) -> auto& { return d.issuer.introspection.url; },
+      "an https:// URL", "Where to ask. Empty: as in the issuer's document."));
+  add_client(t, "auth.introspection", [](D& d) -> auto& { return d.issuer.introspection; });
   t.push_back(duration(
       "auth.introspection.cache_time",
       [](D& d) -> auto& { return d.issuer.introspection.cache_time; }, {0, kMinute},
@@ -292,6 +344,7 @@ void add_auth(std::vector<Key>& t) {
       {{"jwt", TokenKind::jwt}, {"opaque", TokenKind::opaque}},
       "What the issuer's access tokens are. opaque: it is asked about each."));
   add_introspection(t);
+  add_exchange(t);
 }
 
 }  // namespace kubiya::app::rows

@@ -98,15 +98,8 @@ void add_server_limits(std::vector<Key>& t) {
 }  // namespace
 
 Result<> check_scope_names(const Values& names) {
-  for (const std::string& name : names) {
-    const bool printable = std::all_of(name.begin(), name.end(), [](unsigned char c) {
-      return c > 0x20 && c < 0x7F && c != '"' && c != '\\';
-    });
-    if (!printable || name.empty()) {
-      return fail(Code::invalid, "scope names of RFC 6749 (no quotes, no spaces)");
-    }
-  }
-  return {};
+  if (std::all_of(names.begin(), names.end(), is_scope_name)) return {};
+  return fail(Code::invalid, "scope names of RFC 6749 (no quotes, no spaces)");
 }
 
 void add_general(std::vector<Key>& t) {

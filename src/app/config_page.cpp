@@ -112,6 +112,8 @@ combination stops the start with one line that says which and what is allowed.
         scopes: [write]
   ```
 
+- **Token exchange.** With `token_exchange` steps may ask for tokens for other services on the caller's behalf
+  (RFC 8693): [token-exchange.md](token-exchange.md).
 - **Opaque tokens.** With `tokens: opaque` the issuer is asked about each token (RFC 7662) and answers count for
   `introspection.cache_time`. One issuer at most can have it, because such a token does not say whose it is.
 

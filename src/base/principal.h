@@ -43,6 +43,7 @@ struct PrincipalFacts {
   std::optional<Secret> api_key;  // the caller's own Kubiya key, when found
   std::string api_key_source;     // "claim:kubiya_api_key", "header", … ; empty when none
   std::string key_fingerprint;    // 8 hex digits, or empty
+  std::optional<Secret> token;    // as presented, where the issuer exchanges tokens (RFC 8693)
   Wall expires_at = Wall::max();
 };
 

@@ -6,6 +6,12 @@
 
 namespace kubiya {
 
+bool is_scope_name(std::string_view text) {
+  return !text.empty() && std::ranges::all_of(text, [](char c) {
+    return c > ' ' && c < '\x7f' && c != '"' && c != '\\';
+  });
+}
+
 Scopes::Scopes(std::initializer_list<std::string_view> names) {
   for (const auto name : names) add(name);
 }

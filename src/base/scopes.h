@@ -10,6 +10,9 @@
 
 namespace kubiya {
 
+// RFC 6749 §3.3: printable ASCII but for space, quote and backslash, and not empty.
+bool is_scope_name(std::string_view text);
+
 class Scopes {
  public:
   Scopes() = default;

@@ -21,6 +21,12 @@
 
 namespace kubiya::engine {
 
+// Gets a token for a downstream service on behalf of whoever runs a workflow (RFC 8693). `done`
+// runs on any thread, inside the call too; its errors have messages for that person.
+using TokenSource = std::function<void(const Principal& who, const std::string& workflow,
+                                       const workflow::TokenRequest& wanted,
+                                       std::function<void(Result<Secret>)> done)>;
+
 struct StartRun {
   store::WorkflowRow workflow;      // the row whose text runs
   workflow::Definition definition;  // parsed from it

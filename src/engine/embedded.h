@@ -38,7 +38,8 @@ struct EngineOptions {
   std::chrono::milliseconds drain_pipes{1'000};  // after exit, for grandchildren that hold the pipe
   std::chrono::milliseconds handler_time{60'000};  // after a cancel or the workflow's timeout
   std::chrono::seconds step_timeout_max{24 * 3600};
-  StepLimits step_limits;  // for whoever makes the launcher
+  StepLimits step_limits;    // for whoever makes the launcher
+  TokenSource token_source;  // null: a step that asks for a token fails
 };
 
 class Embedded : public Backend {

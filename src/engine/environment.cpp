@@ -127,6 +127,13 @@ Result<Variables> Variables::make(const RunFacts& run, const workflow::Definitio
   return to;
 }
 
+Result<Variables> Variables::with(const std::string& name, std::string_view value) const {
+  Variables more = *this;
+  more.set(name, std::string(value));
+  TRY_VOID(more.check_size());
+  return more;
+}
+
 Result<> Variables::check_size() const {
   std::size_t total = 0;
   const std::pair<std::string, std::string>* largest = nullptr;

@@ -42,6 +42,8 @@ class Variables {
   static Result<Variables> make(const RunFacts& run, const workflow::Definition& definition,
                                 const workflow::Step& step, const workflow::Pairs& params,
                                 const workflow::Pairs& outputs);
+  // These and one more, which wins. Code::too_large as above.
+  Result<Variables> with(const std::string& name, std::string_view value) const;
   // Each name once.
   const workflow::Pairs& all() const { return variables_; }
   std::optional<std::string> find(std::string_view name) const;

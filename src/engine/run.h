@@ -135,6 +135,12 @@ class Run : public std::enable_shared_from_this<Run> {
   bool only_waits() const;
   void record_approval(std::string_view event, std::size_t step, json::object more) const;
 
+  // step_tokens.cpp: tokens for downstream services
+  void may_start(std::size_t step);
+  void want_token(std::size_t step);
+  Result<> take_token(std::size_t step, const Result<Secret>& token);
+  void record_token(std::size_t step, const Result<Secret>& token) const;
+
   // attempt.cpp: one attempt of one step
   void intent_durable(std::size_t step);
   void launch(std::size_t step);
@@ -164,7 +170,8 @@ class Run : public std::enable_shared_from_this<Run> {
   const RunFacts facts_;
   store::RunRow row_;
   workflow::Plan plan_;
-  const std::vector<Secret> secrets_;
+  std::vector<Secret> secrets_;  // to be kept out of what is stored
+  std::size_t tokens_ = 0;       // of those, got for steps
   std::vector<std::unique_ptr<StepState>> steps_;
   std::size_t kept_bytes_ = 0;  // of output variables
   std::size_t open_approvals_ = 0;

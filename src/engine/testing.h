@@ -58,7 +58,15 @@ class MemoryJournal final : public audit::Journal {
     }
     recorded({});
   }
-  void event(std::string_view, const json::object&) override {}
+  void event(std::string_view name, const json::object& fields) override {
+    std::string text(name);
+    for (const char* field : {"subject", "step", "audience", "scopes", "reason"}) {
+      const auto value = find_string(fields, field);
+      if (value && !value->empty()) text += " " + std::string(*value);
+    }
+    const std::lock_guard lock(mutex_);
+    events_.push_back(std::move(text));
+  }
   void durable_event(std::string_view, const json::object&, Recorded recorded) override {
     recorded({});
   }
@@ -73,9 +81,15 @@ class MemoryJournal final : public audit::Journal {
     return ends_;
   }
 
+  std::vector<std::string> events() const {
+    const std::lock_guard lock(mutex_);
+    return events_;
+  }
+
  private:
   mutable std::mutex mutex_;
   std::vector<RunEnd> ends_;
+  std::vector<std::string> events_;  // names and what is of interest
 };
 
 inline const policy::Operation kExecute{

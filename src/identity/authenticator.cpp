@@ -381,7 +381,7 @@ class AuthenticatorImpl final : public Authenticator {
     const auto jobs = loop.asked.extract(key.digest);
     if (!jobs) return;
     loop.waiting_count -= jobs.mapped().size();
-    const Judgement judgement = judge_.judge_answer(index, facts);
+    const Judgement judgement = judge_.judge_answer(index, jobs.mapped()[0]->text.reveal(), facts);
     remember(key, judgement, loop);
     for (const JobPtr& job : jobs.mapped()) {
       job->done(verdict_of(judgement, job->credential(), job->shown.view(), loop));

@@ -267,6 +267,7 @@ std::vector<Finding> check_up(const IssuerOptions& options, const Evidence& evid
   } else {
     check_keys(options, evidence, out);
   }
+  check_exchange(options, taken ? &evidence.documents[taken->place] : nullptr, out);
   check_clock(options, evidence, out);
   check_preset(options, out);
   check_audience(options, out);

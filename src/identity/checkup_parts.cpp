@@ -19,6 +19,7 @@ using crypto::Algorithm;
 using Texts = std::vector<std::string>;
 
 constexpr std::size_t kShown = 200;
+constexpr std::string_view kExchangeGrant = "urn:ietf:params:oauth:grant-type:token-exchange";
 
 std::string host_of(std::string_view url) {
   const auto target = http::parse_target(url);
@@ -309,6 +310,29 @@ void check_introspection(const IssuerOptions& options, const Evidence& evidence,
                                printable(answer.error().detail, 300)),
                    "check auth.introspection: the client id, its secret or key, and the method "
                    "(auth) that the provider has for this client"});
+  }
+}
+
+void check_exchange(const IssuerOptions& options, const Answered* document,
+                    std::vector<Finding>& out) {
+  if (!options.exchange.is_configured()) return;
+  const json::object object = document == nullptr ? json::object() : object_at(*document);
+  if (options.exchange.url.empty() && !find_string(object, "token_endpoint")) {
+    out.push_back({Severity::blocker, "no_token_endpoint",
+                   "token exchange is configured, and nothing says where to ask",
+                   "set auth.token_exchange.url"});
+    return;
+  }
+  const auto grants = texts(object, "grant_types_supported");
+  if (grants && std::ranges::find(*grants, kExchangeGrant) == grants->end()) {
+    out.push_back({Severity::warning, "no_token_exchange",
+                   "the document does not list token exchange among its grant types",
+                   "switch it on at the provider, for this server's client (RFC 8693)"});
+  } else {
+    out.push_back({Severity::fine,
+                   "token_exchange",
+                   "tokens can be asked for at the token endpoint, as far as the document says",
+                   {}});
   }
 }
 

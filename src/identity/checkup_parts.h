@@ -23,6 +23,9 @@ void check_keys(const IssuerOptions& options, const Evidence& evidence, std::vec
 // `metadata` may be null.
 void check_introspection(const IssuerOptions& options, const Evidence& evidence,
                          const Metadata* metadata, std::vector<Finding>& out);
+// Whether tokens can be exchanged as configured. `document` may be null.
+void check_exchange(const IssuerOptions& options, const Answered* document,
+                    std::vector<Finding>& out);
 void check_audience(const IssuerOptions& options, std::vector<Finding>& out);
 // What MCP clients need of the document: PKCE, registration, scopes, browsers.
 void check_sign_in(const IssuerOptions& options, const Answered& document,

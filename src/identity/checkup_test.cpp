@@ -77,6 +77,30 @@ TEST(Checkup, SaysNothingBadOfAGoodProvider) {
   EXPECT_THAT(find(findings, "registration")->found, HasSubstr("client id metadata documents"));
 }
 
+TEST(Checkup, LooksWhetherTokensCanBeExchanged) {
+  IssuerOptions options = options_for();
+  const auto finding = [&](const json::object& metadata) -> std::string {
+    const auto findings = check_up(options, evidence_of(options, metadata));
+    for (const char* check : {"token_exchange", "no_token_exchange", "no_token_endpoint"}) {
+      if (find(findings, check)) return check;
+    }
+    return "nothing";
+  };
+  EXPECT_EQ(finding(document()), "nothing");
+  options.exchange.client_id = "mcp";
+  EXPECT_EQ(finding(document()), "token_exchange");
+  json::object metadata = document();
+  metadata["grant_types_supported"] = json::array{"authorization_code"};
+  EXPECT_EQ(finding(metadata), "no_token_exchange");
+  metadata["grant_types_supported"] =
+      json::array{"urn:ietf:params:oauth:grant-type:token-exchange"};
+  EXPECT_EQ(finding(metadata), "token_exchange");
+  metadata.erase("token_endpoint");
+  EXPECT_EQ(finding(metadata), "no_token_endpoint");
+  options.exchange.url = "https://login.example/token";
+  EXPECT_EQ(finding(metadata), "token_exchange");
+}
+
 TEST(Checkup, AsksWhereServersAndClientsLookTheConfiguredPlaceFirst) {
   EXPECT_THAT(*document_places(options_for("https://idp.example/realms/main")),
               ElementsAre("https://idp.example/realms/main/.well-known/openid-configuration",

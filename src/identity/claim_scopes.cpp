@@ -13,13 +13,6 @@ constexpr std::size_t kScopeNames = 64;
 constexpr std::size_t kScopeBytes = 2048;
 constexpr std::size_t kGroups = 512, kGroupBytes = 256;
 
-// RFC 6749 §3.3: %x21 / %x23-5B / %x5D-7E.
-bool is_scope_name(std::string_view name) {
-  return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
-    return c > ' ' && c < '\x7f' && c != '"' && c != '\\';
-  });
-}
-
 // "a b c": exactly one space between names. The empty string holds no names.
 Checked<Scopes> scopes_from(std::string_view text, const std::string& claim) {
   std::vector<std::string> names;

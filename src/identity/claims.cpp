@@ -255,6 +255,11 @@ bool accepts_issuer(const TokenRules& rules, std::string_view iss) {
   return iss == rules.issuer || find_form(rules, iss) != nullptr;
 }
 
+bool calls_its_callers(const TokenRules& rules, std::string_view issuer) {
+  return issuer == rules.issuer ||
+         std::ranges::any_of(rules.forms, [&](const auto& form) { return form.issuer == issuer; });
+}
+
 const IssuerForm* find_form(const TokenRules& rules, std::string_view iss) {
   const auto before = [](const IssuerForm& form, std::string_view text) { return form.iss < text; };
   const auto at = std::lower_bound(rules.forms.begin(), rules.forms.end(), iss, before);

@@ -33,9 +33,7 @@ Result<> check_secure(std::string_view url, std::string_view what) {
 
 }  // namespace
 
-Result<> check_introspection_url(std::string_view url) {
-  return check_secure(url, "the introspection URL");
-}
+Result<> check_endpoint_url(std::string_view url) { return check_secure(url, "the URL"); }
 
 Result<> check_issuer_url(std::string_view url) {
   TRY_VOID(check_secure(url, "the issuer URL"));
@@ -106,6 +104,7 @@ Result<Metadata> read_metadata(std::string_view document, std::string_view issue
   Metadata out;
   out.jwks_uri = TRY(read_url(object, "jwks_uri", issuer));
   out.introspection_endpoint = TRY(read_url(object, "introspection_endpoint", issuer));
+  out.token_endpoint = TRY(read_url(object, "token_endpoint", issuer));
   if (out.jwks_uri.empty() && needs_keys) {
     return fail(Code::invalid, "the metadata document has no jwks_uri");
   }

@@ -15,7 +15,8 @@ bool is_loopback_url(std::string_view url);
 
 struct Metadata {
   std::string jwks_uri;                // may be empty in read_metadata's result only if not needed
-  std::string introspection_endpoint;  // empty when the document names none
+  std::string introspection_endpoint;  // this and the next: empty when the document names none
+  std::string token_endpoint;
 };
 
 // The document's `issuer` must equal `issuer` byte for byte (RFC 8414 §3.3) and each URL taken

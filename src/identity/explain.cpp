@@ -59,12 +59,12 @@ class Inquiry {
         asked->trail.get());
     auto answer = asked->answer.get_future();
     if (answer.wait_for(patience_) == std::future_status::ready) {
-      return judge_.judge_answer(issuer, answer.get(), trail_.get());
+      return judge_.judge_answer(issuer, credential.text, answer.get(), trail_.get());
     }
     trail_ = std::make_shared<Trail>();
     trail_->begin(Check::introspection);
     const Failure late{Reason::introspection_unavailable, "no answer in time"};
-    return judge_.judge_answer(issuer, tl::unexpected(late), trail_.get());
+    return judge_.judge_answer(issuer, credential.text, tl::unexpected(late), trail_.get());
   }
 
   Explanation conclude(const Judgement& judgement) {

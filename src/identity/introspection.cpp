@@ -6,8 +6,6 @@
 
 #include <fmt/format.h>
 
-#include "base/encoding.h"
-#include "base/ids.h"
 #include "base/log.h"
 #include "identity/discovery.h"
 #include "identity/provider.h"
@@ -15,73 +13,10 @@
 namespace kubiya::identity {
 namespace {
 
-using crypto::Algorithm;
-
 constexpr std::size_t kAnswerBytes = 64 * 1024;
 constexpr int kWaitingMax = 32;
 constexpr std::chrono::seconds kQuietMin{1};
 constexpr std::chrono::seconds kQuietMax{60};
-constexpr std::chrono::seconds kAssertionLife{60};
-
-// application/x-www-form-urlencoded (RFC 6749 appendix B).
-void append_encoded(std::string& out, std::string_view text) {
-  for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       c == '-' || c == '_' || c == '.' || c == '~';
-    if (plain) {
-      out += c;
-    } else {
-      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-    }
-  }
-}
-
-void append_field(std::string& form, std::string_view name, std::string_view value) {
-  if (!form.empty()) form += '&';
-  form += name;
-  form += '=';
-  append_encoded(form, value);
-}
-
-// RFC 6749 §2.3.1: encoded first, so that a colon in the id separates nothing.
-Secret basic_credentials(const IntrospectionOptions& options) {
-  std::string pair;
-  append_encoded(pair, options.client_id);
-  pair += ':';
-  if (options.client_secret) append_encoded(pair, options.client_secret->reveal());
-  std::string header = "Basic " + base64(pair);
-  wipe_memory(pair.data(), pair.size());
-  return Secret::take(std::move(header));
-}
-
-Result<Algorithm> algorithm_of(const crypto::PrivateKey& key) {
-  for (const Algorithm algorithm :
-       {Algorithm::rs256, Algorithm::es256, Algorithm::es384, Algorithm::es512, Algorithm::eddsa}) {
-    if (crypto::fits(algorithm, key.public_key().type())) return algorithm;
-  }
-  return fail(Code::unsupported, "the private key is of no usable type");
-}
-
-// RFC 7523 §3.
-Result<std::string> assertion(const IntrospectionOptions& options, std::string_view issuer,
-                              Wall now) {
-  if (!options.private_key) return fail(Code::invalid, "there is no private key");
-  const auto key = TRY(crypto::PrivateKey::from_pem(options.private_key->reveal()));
-  const Algorithm algorithm = TRY(algorithm_of(key));
-  json::object header{{"alg", crypto::name(algorithm)}, {"typ", "JWT"}};
-  if (!options.key_id.empty()) header["kid"] = options.key_id;
-  const std::int64_t at = unix_ms(now) / 1000;
-  const std::string& audience = options.assertion_audience;
-  const json::object claims{{"iss", options.client_id},
-                            {"sub", options.client_id},
-                            {"aud", audience.empty() ? issuer : std::string_view(audience)},
-                            {"jti", random_id()},
-                            {"iat", at},
-                            {"exp", at + kAssertionLife.count()}};
-  std::string text = base64url(to_json(header)) + "." + base64url(to_json(claims));
-  const std::string signature = TRY(key.sign(algorithm, text));
-  return text + "." + base64url(signature);
-}
 
 // RFC 7009 §2.2.1, which servers use here too: signed tokens of theirs are not asked about.
 bool is_about_the_token(const http::FetchResponse& answer) {
@@ -99,27 +34,10 @@ Result<http::FetchRequest> introspection_request(const IntrospectionOptions& opt
   http::FetchRequest out;
   out.url = std::move(url);
   out.bytes_max = kAnswerBytes;
-  std::string form;
-  append_field(form, "token", token);
-  append_field(form, "token_type_hint", "access_token");
-  switch (options.auth) {
-    case ClientAuth::basic:
-      out.authorization = basic_credentials(options);
-      break;
-    case ClientAuth::post:
-      append_field(form, "client_id", options.client_id);
-      if (options.client_secret) {
-        append_field(form, "client_secret", options.client_secret->reveal());
-      }
-      break;
-    case ClientAuth::private_key_jwt:
-      append_field(form, "client_id", options.client_id);
-      append_field(form, "client_assertion_type",
-                   "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
-      append_field(form, "client_assertion", TRY(assertion(options, issuer, now)));
-      break;
-  }
-  out.form = Secret::take(std::move(form));
+  SecretForm form;
+  form.add("token", token);
+  form.add("token_type_hint", "access_token");
+  TRY_VOID(prove_client(options, issuer, now, form, out));
   return out;
 }
 

@@ -8,30 +8,20 @@
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
-#include "base/secret.h"
 #include "http/client.h"
+#include "identity/client_proof.h"
 #include "identity/jwt.h"
 
 namespace kubiya::identity {
 
-// How this server proves to the issuer who it is (OpenID Connect Core §9).
-enum class ClientAuth { basic, post, private_key_jwt };
-
-struct IntrospectionOptions {
-  std::string url;  // empty: the document's introspection_endpoint
-  ClientAuth auth = ClientAuth::basic;
-  std::string client_id;
-  std::optional<Secret> client_secret;
-  std::optional<Secret> private_key;    // PEM, for private_key_jwt
-  std::string key_id;                   // `kid` of the assertion; empty: none
-  std::string assertion_audience;       // `aud` of the assertion; empty: the issuer
+struct IntrospectionOptions : ClientProof {
+  std::string url;                      // empty: the document's introspection_endpoint
   std::chrono::seconds cache_time{30};  // how long an answer counts: revocation is seen by then
   bool allow_missing_audience = false;  // accept answers that do not say whom the token is for
 };

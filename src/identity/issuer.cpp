@@ -97,6 +97,12 @@ class Core : public std::enable_shared_from_this<Core> {
     return introspection_endpoint_;
   }
 
+  std::string exchange_url() const {
+    if (!options_.exchange.url.empty()) return options_.exchange.url;
+    const std::lock_guard lock(mutex_);
+    return token_endpoint_;
+  }
+
   void refetch(Waiter done) {
     bool begin = false;
     {
@@ -145,8 +151,10 @@ class Core : public std::enable_shared_from_this<Core> {
   Result<> check_options() const {
     TRY_VOID(check_issuer_url(options_.url));
     if (!options_.jwks_uri.empty()) TRY_VOID(check_jwks_uri(options_.jwks_uri));
-    const std::string& introspection = options_.introspection.url;
-    return introspection.empty() ? Result<>() : check_introspection_url(introspection);
+    for (const std::string* url : {&options_.introspection.url, &options_.exchange.url}) {
+      if (!url->empty()) TRY_VOID(check_endpoint_url(*url));
+    }
+    return {};
   }
 
   // The functions from here to mark_begun() want mutex_ held.
@@ -254,6 +262,7 @@ class Core : public std::enable_shared_from_this<Core> {
       metadata_ = std::make_shared<const std::string>(std::move(answer->body));
       metadata_fetched_ = now;
       introspection_endpoint_ = std::move(found.introspection_endpoint);
+      token_endpoint_ = std::move(found.token_endpoint);
       if (uri == jwks_uri_) return {};
       jwks_uri_ = uri;
     }
@@ -382,6 +391,7 @@ class Core : public std::enable_shared_from_this<Core> {
     if (!cached->metadata.empty()) {
       metadata_ = std::make_shared<const std::string>(std::move(cached->metadata));
       jwks_uri_ = std::move(cached->jwks_uri);
+      token_endpoint_ = std::move(cached->token_endpoint);
       metadata_fetched_ = fetched_;
     }
   }
@@ -416,8 +426,8 @@ class Core : public std::enable_shared_from_this<Core> {
   std::shared_ptr<const std::string> metadata_;
   std::string metadata_problem_;
   Mono metadata_fetched_{};
-  std::string jwks_uri_;  // this and the next from the document
-  std::string introspection_endpoint_;
+  std::string jwks_uri_;  // this and the next two from the document
+  std::string introspection_endpoint_, token_endpoint_;
   std::string problem_ = "the first fetch has not finished";
   bool broken_ = false;  // options that can never work
   bool closed_ = false;
@@ -434,7 +444,9 @@ class IssuerImpl final : public Issuer {
   IssuerImpl(std::shared_ptr<Core> core, http::Client& client, const Clock& clock)
       : core_(std::move(core)),
         introspector_(std::make_shared<Introspector>(options().introspection, options().rules,
-                                                     options().allow_private, client, clock)) {}
+                                                     options().allow_private, client, clock)),
+        exchanger_(std::make_shared<TokenExchanger>(options().exchange, options().rules.issuer,
+                                                    options().allow_private, client, clock)) {}
   ~IssuerImpl() override { core_->close(); }
 
   const IssuerOptions& options() const override { return core_->options(); }
@@ -446,12 +458,18 @@ class IssuerImpl final : public Issuer {
   void introspect(std::string_view token, Introspector::Done done, Trail* trail) override {
     introspector_->ask(core_->introspection_url(), token, std::move(done), trail);
   }
+  std::string exchange_url() const override { return core_->exchange_url(); }
+  void exchange(const Principal& who, const WantedToken& wanted,
+                TokenExchanger::Done done) override {
+    exchanger_->ask(core_->exchange_url(), who, wanted, std::move(done));
+  }
   Health health() const override { return core_->health(); }
   void tick() override { core_->tick(); }
 
  private:
   std::shared_ptr<Core> core_;
   std::shared_ptr<Introspector> introspector_;
+  std::shared_ptr<TokenExchanger> exchanger_;
 };
 
 }  // namespace

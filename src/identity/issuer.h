@@ -20,6 +20,7 @@
 #include "identity/introspection.h"
 #include "identity/jwt.h"
 #include "identity/key_set.h"
+#include "identity/token_exchange.h"
 
 namespace kubiya::identity {
 
@@ -41,6 +42,7 @@ struct IssuerOptions {
   Scopes sign_in_scopes;        // what it asks for instead of ours; empty: ours
   TokenKind tokens = TokenKind::jwt;
   IntrospectionOptions introspection;
+  ExchangeOptions exchange;
   DiscoveryForm form = DiscoveryForm::oidc;
   TenantRule tenant_rule = TenantRule::automatic;
   TokenRules rules;
@@ -60,8 +62,8 @@ Result<std::vector<std::string>> discovery_urls(std::string_view issuer, Discove
 Result<> check_issuer_url(std::string_view url);
 // For IssuerOptions::jwks_uri: "file:/absolute/path", https, or http on loopback.
 Result<> check_jwks_uri(std::string_view uri);
-// https, or http on loopback.
-Result<> check_introspection_url(std::string_view url);
+// https, or http on loopback: of endpoints that are configured.
+Result<> check_endpoint_url(std::string_view url);
 
 class Issuer {
  public:
@@ -90,6 +92,12 @@ class Issuer {
   // Introspector::ask.
   virtual void introspect(std::string_view token, Introspector::Done done,
                           Trail* trail = nullptr) = 0;
+  // Where tokens are exchanged: as configured, or as in the metadata; empty while unknown.
+  virtual std::string exchange_url() const = 0;
+  // Gets a token for a downstream service, for a caller of this issuer. `done` as in
+  // TokenExchanger::ask.
+  virtual void exchange(const Principal& who, const WantedToken& wanted,
+                        TokenExchanger::Done done) = 0;
   struct Health {
     bool ready = false;
     std::string problem;          // empty when fine

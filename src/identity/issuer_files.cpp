@@ -92,12 +92,14 @@ Result<Documents> load_documents(const std::string& path, const std::string& iss
   if (!saved || !key_set || !metadata || find_string(object, "issuer") != issuer) {
     return fail(Code::corrupt, fmt::format("{} is not the cache of this issuer", path));
   }
-  Documents out{from_unix_ms(*saved), std::string(*metadata), {}, std::string(*key_set)};
+  Documents out{from_unix_ms(*saved), std::string(*metadata), {}, {}, std::string(*key_set)};
   if (out.saved > now || now - out.saved >= age_max) {
     return fail(Code::invalid, fmt::format("{} is too old or from the future", path));
   }
   if (!out.metadata.empty()) {
-    out.jwks_uri = TRY(read_metadata(out.metadata, issuer)).jwks_uri;
+    Metadata found = TRY(read_metadata(out.metadata, issuer));
+    out.jwks_uri = std::move(found.jwks_uri);
+    out.token_endpoint = std::move(found.token_endpoint);
   }
   return out;
 }

@@ -16,8 +16,9 @@ namespace kubiya::identity {
 struct Documents {
   Wall saved{};
   std::string metadata;  // as published; may be empty
-  std::string jwks_uri;  // of the metadata
-  std::string key_set;   // as published
+  std::string jwks_uri;  // this and the next of the metadata
+  std::string token_endpoint;
+  std::string key_set;  // as published
 };
 
 // Refused (Code::corrupt, Code::invalid): a file that others may write, of another issuer, from the

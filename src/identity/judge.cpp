@@ -98,13 +98,13 @@ Judgement Judge::judge(const Credential& credential, HeaderMemo& headers, Trail*
   return out;
 }
 
-Judgement Judge::judge_answer(std::size_t index, const Checked<TokenFacts>& facts,
-                              Trail* trail) const {
+Judgement Judge::judge_answer(std::size_t index, std::string_view text,
+                              const Checked<TokenFacts>& facts, Trail* trail) const {
   const Issuer& issuer = *issuers_[index];
   Judgement judgement;
   judgement.issuer = &issuer;
   judgement.issuer_epoch = issuer.epoch();
-  judgement.answer = facts ? admit(*facts, issuer.options().rules, judgement, clock_.wall(), trail)
+  judgement.answer = facts ? admit(text, *facts, judgement, clock_.wall(), trail)
                            : Refused{facts.error().reason, facts.error().detail, {}, {}};
   close(trail, judgement);
   if (auto* good = std::get_if<Good>(&judgement.answer)) {
@@ -150,7 +150,7 @@ Judgement Judge::judge_token(const Credential& credential, HeaderMemo& headers,
     return out;
   }
   say(trail, [&] { return described(*token); });
-  out.answer = judge_parsed(*token, out, trail);
+  out.answer = judge_parsed(credential.text, *token, out, trail);
   if (auto* refused = std::get_if<Refused>(&out.answer)) {
     Claimed claimed = claimed_by(*token);
     refused->claimed_issuer = std::move(claimed.issuer);
@@ -159,7 +159,8 @@ Judgement Judge::judge_token(const Credential& credential, HeaderMemo& headers,
   return out;
 }
 
-Answer Judge::judge_parsed(const UnverifiedToken& token, Judgement& out, Trail* trail) const {
+Answer Judge::judge_parsed(std::string_view text, const UnverifiedToken& token, Judgement& out,
+                           Trail* trail) const {
   const auto failed = [](Failure failure) {
     return Refused{failure.reason, std::move(failure.detail), {}, {}};
   };
@@ -185,7 +186,7 @@ Answer Judge::judge_parsed(const UnverifiedToken& token, Judgement& out, Trail* 
     if (verified.error().reason == Reason::unknown_key) return NeedsKeys{*index, out.issuer_epoch};
     return failed(verified.error());
   }
-  return admit(std::move(*facts), rules, out, wall, trail);
+  return admit(text, std::move(*facts), out, wall, trail);
 }
 
 // The issuer to ask about this text, by configuration and not by the text's looks: all of an
@@ -220,8 +221,9 @@ Checked<std::size_t> Judge::issuer_of(const UnverifiedToken& token) const {
   return tl::unexpected(Failure{Reason::wrong_issuer, "no configured issuer has this name"});
 }
 
-Answer Judge::admit(TokenFacts token, const TokenRules& rules, const Judgement& judgement,
-                    Wall wall, Trail* trail) const {
+Answer Judge::admit(std::string_view text, TokenFacts token, const Judgement& judgement, Wall wall,
+                    Trail* trail) const {
+  const TokenRules& rules = judgement.issuer->options().rules;
   if (rules.require_dpop && (!token.confirmation || token.confirmation->key.empty())) {
     return Refused{Reason::token_not_bound, "the issuer's tokens must be bound by DPoP", {}, {}};
   }
@@ -285,6 +287,10 @@ Answer Judge::admit(TokenFacts token, const TokenRules& rules, const Judgement& 
   facts.kind = token.of_client ? CredentialKind::client_token : CredentialKind::token;
   facts.api_key = std::move(token.api_key);
   facts.api_key_source = std::move(token.api_key_source);
+  // A bound token is of no use without its client's key.
+  if (judgement.issuer->options().exchange.is_configured() && !good.confirmation) {
+    facts.token = Secret(text);
+  }
   good.deadline = deadline(good.valid_until, wall);
   good.principal = Minter::mint(std::move(facts));
   return good;

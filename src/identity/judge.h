@@ -64,22 +64,23 @@ class Judge {
   // `headers` is of one thread at a time. With `trail`, each check is written there; a judgement
   // that needs something first leaves it open.
   Judgement judge(const Credential& credential, HeaderMemo& headers, Trail* trail = nullptr) const;
-  // What an issuer that was asked said of a token.
-  Judgement judge_answer(std::size_t issuer, const Checked<TokenFacts>& facts,
-                         Trail* trail = nullptr) const;
+  // What an issuer that was asked said of the token `text`.
+  Judgement judge_answer(std::size_t issuer, std::string_view text,
+                         const Checked<TokenFacts>& facts, Trail* trail = nullptr) const;
   // Of a token whose issuer's keys were asked for: it has none, or not the one of the token.
   Refused refuse_without_keys(std::string_view text, std::size_t issuer,
                               Trail* trail = nullptr) const;
 
  private:
   Judgement judge_token(const Credential& credential, HeaderMemo& headers, Trail* trail) const;
-  Answer judge_parsed(const UnverifiedToken& token, Judgement& out, Trail* trail) const;
+  Answer judge_parsed(std::string_view text, const UnverifiedToken& token, Judgement& out,
+                      Trail* trail) const;
   Answer judge_key(const Credential& credential, Trail* trail) const;
   std::optional<std::size_t> to_be_asked(std::string_view text,
                                          const Checked<UnverifiedToken>& token) const;
   Failure explain(std::string_view text, const Failure& failure) const;
   Checked<std::size_t> issuer_of(const UnverifiedToken& token) const;
-  Answer admit(TokenFacts token, const TokenRules& rules, const Judgement& judgement, Wall wall,
+  Answer admit(std::string_view text, TokenFacts token, const Judgement& judgement, Wall wall,
                Trail* trail) const;
   bool is_cut_off(const Person& person, std::optional<Wall> issued_at,
                   std::chrono::seconds lifetime_max, Wall wall) const;

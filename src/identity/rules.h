@@ -77,6 +77,8 @@ struct TokenRules {
 
 // Whether the issuer's tokens may name it so.
 bool accepts_issuer(const TokenRules& rules, std::string_view iss);
+// Whether the issuer of its callers is called so (IssuerForm::issuer).
+bool calls_its_callers(const TokenRules& rules, std::string_view issuer);
 // The form of exactly this spelling; null for `rules.issuer` and for strangers.
 const IssuerForm* find_form(const TokenRules& rules, std::string_view iss);
 

@@ -19,7 +19,8 @@ type: chain (default: each step after the one before) or graph (order by `depend
 params: a map of names to defaults, or to {default, required, description}
 env: a map or a list of NAME: value
 steps: a list of {name, command | script, shell, dir, env, depends, output, continueOn,
-  retryPolicy {limit, intervalSec}, preconditions, timeoutSec}
+  retryPolicy {limit, intervalSec}, preconditions, timeoutSec,
+  token {audience, scopes, env}}
 or {name, type: approval, depends, approval {message, scopes, groups, quorum, expiresSec,
   notRequester}}: waits until people have agreed
 handlerOn: {success, failure, cancel, exit}, each a step

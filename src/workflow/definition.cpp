@@ -244,7 +244,8 @@ class DefinitionReader {
     };
     const bool engines = name.starts_with("KUBIYA_") || name.starts_with("DAG_") ||
                          name == "PATH" || name == "HOME" || name == "TMPDIR" || name == "LANG";
-    return engines || in(definition_.env) || in(step.env) ||
+    const bool token = step.token && step.token->env == name;
+    return engines || token || in(definition_.env) || in(step.env) ||
            std::ranges::any_of(definition_.params, [&](const auto& p) { return p.name == name; }) ||
            std::ranges::any_of(steps_, makes) || std::ranges::any_of(handlers_, makes);
   }

@@ -52,6 +52,14 @@ struct RetryPolicy {
   std::vector<int> exit_codes;           // empty: any failure
 };
 
+// A token for a downstream service, which the engine gets on the caller's behalf for each attempt
+// (RFC 8693).
+struct TokenRequest {
+  std::string audience;
+  std::vector<std::string> scopes;   // empty: what the issuer gives
+  std::string env = "ACCESS_TOKEN";  // variable it is put into
+};
+
 struct Step {
   std::string name;
   std::string id;
@@ -67,7 +75,8 @@ struct Step {
   ContinueOn continue_on;
   RetryPolicy retry;
   std::vector<Precondition> preconditions;
-  std::chrono::seconds timeout{0};   // 0: none
+  std::chrono::seconds timeout{0};  // 0: none
+  std::optional<TokenRequest> token;
   std::optional<Approval> approval;  // instead of anything that runs
 };
 

@@ -206,10 +206,36 @@ const Row kRefusedSteps[] = {
      "steps[0].command[3]: is code for python3, where the value of V could become code"},
     {"PerlCode", "name: a, env: {V: x}, command: [perl, -ne, 'print \"${V}\"']", "pass ${V} as"},
     {"NodeCode", "name: a, env: {V: x}, command: [node, '--eval=$V']", "is code for node"},
+    {"TokenWithoutAudience", "name: a, command: x, token: {scopes: [a]}", "names no audience"},
+    {"TokenAsText", "name: a, command: x, token: https://billing.example", "steps[0].token"},
+    {"TokenField", "name: a, command: x, token: {audience: b, scope: c}", "did you mean scopes?"},
+    {"TokenScope", "name: a, command: x, token: {audience: b, scopes: ['a b']}", "names of scopes"},
+    {"TokenVariable", "name: a, command: x, token: {audience: b, env: KUBIYA_API_KEY}",
+     "is set by the engine"},
+    {"TokenPath", "name: a, command: x, token: {audience: b, env: PATH}", "cannot be set here"},
+    {"TokenAudience", "name: a, command: x, token: {audience: \"a\\nb\"}", "audience must be text"},
+    {"TokenOfAnApproval",
+     "name: a, type: approval, approval: {message: m, scopes: [x]}, token: {audience: b}",
+     "an approval runs nothing and has no token"},
+    {"TokenInCode", "name: a, token: {audience: b, env: T}, command: [perl, -e, 'print $T']",
+     "is code for perl"},
     {"EmptyCondition", "name: a, command: x, precondition: {expected: x}", "has no condition"},
 };
 INSTANTIATE_TEST_SUITE_P(Definition, RefusedStep, testing::ValuesIn(kRefusedSteps),
                          [](const auto& row) { return row.param.name; });
+
+TEST(Definition, ReadsTheTokenThatAStepAsksFor) {
+  const auto steps = good(
+                         "name: w\nsteps:\n"
+                         "  - {name: a, command: x, token: {audience: b}}\n"
+                         "  - {name: c, command: x, token: {audience: d, scopes: [e, f], env: G}}")
+                         .steps;
+  EXPECT_EQ(steps[0].token->audience, "b");
+  EXPECT_THAT(steps[0].token->scopes, ElementsAre());
+  EXPECT_EQ(steps[0].token->env, "ACCESS_TOKEN");
+  EXPECT_THAT(steps[1].token->scopes, ElementsAre("e", "f"));
+  EXPECT_EQ(steps[1].token->env, "G");
+}
 
 TEST(Definition, LeavesTheVariablesOfOtherLanguagesAlone) {
   good("name: w\nsteps: [{name: a, env: {V: x}, command: [perl, -e, 'print $x', '$V']}]");

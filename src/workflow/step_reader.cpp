@@ -15,11 +15,12 @@
 namespace kubiya::workflow {
 namespace {
 
-constexpr std::array<std::string_view, 20> kReadable = {
+constexpr std::array<std::string_view, 21> kReadable = {
     "name",       "id",         "description", "command",       "script",
     "shell",      "dir",        "env",         "depends",       "depends_on",
     "output",     "continueOn", "retryPolicy", "preconditions", "precondition",
-    "timeoutSec", "timeout",    "executor",    "type",          "approval"};
+    "timeoutSec", "timeout",    "executor",    "type",          "approval",
+    "token"};
 constexpr std::array<std::string_view, 13> kUnsupported = {
     "run",          "params",      "parallel", "stdout", "stderr",        "repeatPolicy", "retries",
     "signalOnStop", "mailOnError", "secrets",  "tags",   "shellPackages", "secret_name"};
@@ -113,6 +114,40 @@ RetryPolicy read_retry_policy(Reader& reader, const Field& field) {
   return retry;
 }
 
+constexpr std::size_t kMostScopes = 50;
+constexpr std::size_t kAudienceBytes = 512;
+
+TokenRequest read_token(Reader& reader, const Field& field) {
+  static constexpr std::array<std::string_view, 3> readable = {"audience", "scopes", "env"};
+  TokenRequest token;
+  const json::object* object = reader.object(field);
+  if (object == nullptr) return token;
+  for (const auto& member : *object) {
+    const std::string_view key = member.key();
+    const Field value = reader.member(field, key, member.value());
+    if (key == "audience") {
+      token.audience = reader.text(value);
+    } else if (key == "scopes") {
+      token.scopes = reader.texts(value);
+      if (token.scopes.size() > kMostScopes || !std::ranges::all_of(token.scopes, is_scope_name)) {
+        reader.problem(value, fmt::format("must be at most {} names of scopes", kMostScopes));
+      }
+    } else if (key == "env") {
+      token.env = reader.text(value);
+      if (const auto fault = environment_name_fault(token.env, NameUse::output)) {
+        reader.problem(value, *fault);
+      }
+    } else {
+      refuse_member(reader, value, key, "token", readable, {});
+    }
+  }
+  if (token.audience.empty()) reader.problem(field, "names no audience");
+  if (printable(token.audience, kAudienceBytes) != token.audience) {
+    reader.problem(field, fmt::format("audience must be text of at most {} bytes", kAudienceBytes));
+  }
+  return token;
+}
+
 Precondition read_precondition(Reader& reader, const Field& field) {
   static constexpr std::array<std::string_view, 3> readable = {"condition", "command", "expected"};
   Precondition precondition;
@@ -200,6 +235,8 @@ class StepReader {
       executor(field);
     else if (key == "type")
       type(field);
+    else if (key == "token")
+      step.token = read_token(reader_, field);
     else if (key == "approval")
       step.approval = read_approval(reader_, field);
     else

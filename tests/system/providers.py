@@ -163,12 +163,11 @@ class Keycloak(Provider):
                            "kubiya_api_key": key("keycloak")}, **changes)
 
 
-class Opaque(Provider):
-    """Tokens that only it can read; it answers about them (RFC 7662) to a client that proves who it is."""
+class Asked(Provider):
+    """Is asked with forms, and answers with JSON."""
 
     def describe(self):
         self.publish("/.well-known/openid-configuration", self.url, introspection_endpoint=self.url + "/introspect")
-        self.tokens = {}
         self.questions = []  # (headers, form) of each
         self.status = 200
         handler = self.server.RequestHandlerClass
@@ -187,7 +186,25 @@ class Opaque(Provider):
 
     def answer(self, headers, form):
         self.questions.append((headers, urllib.parse.parse_qs(form)))
-        return self.tokens.get(self.questions[-1][1]["token"][0], {"active": False})
+        return self.reply({name: values[0] for name, values in self.questions[-1][1].items()})
+
+    def reply(self, form):
+        raise NotImplementedError
+
+    @staticmethod
+    def basic(headers):
+        return base64.b64decode(headers["Authorization"].removeprefix("Basic ")).decode()
+
+
+class Opaque(Asked):
+    """Tokens that only it can read; it answers about them (RFC 7662) to a client that proves who it is."""
+
+    def describe(self):
+        super().describe()
+        self.tokens = {}
+
+    def reply(self, form):
+        return self.tokens.get(form["token"], {"active": False})
 
     def allow(self, token, audience, **changes):
         members = {"active": True, "iss": self.url, "sub": "ada", "aud": audience, "scope": "read execute", "client_id": "agent",
@@ -195,6 +212,36 @@ class Opaque(Provider):
         self.tokens[token] = {name: value for name, value in members.items() if value is not ...}
         return token
 
-    @staticmethod
-    def basic(headers):
-        return base64.b64decode(headers["Authorization"].removeprefix("Basic ")).decode()
+
+class Exchanging(Asked):
+    """Gives a token of its own for a caller's (RFC 8693), and is the service that takes it, at /billing."""
+
+    def describe(self):
+        super().describe()
+        self.given = {}  # subject by token
+        self.instead = None  # of the answer
+        self.visits = []  # subjects at /billing, None for a stranger
+        handler = self.server.RequestHandlerClass
+        documents = handler.do_GET
+        outer = self
+
+        def do_get(request):
+            if request.path == "/billing":
+                token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+                outer.visits.append(outer.given.get(token))
+            documents(request)
+
+        handler.do_GET = do_get
+
+    def document(self, path):
+        return b'"paid"' if path == "/billing" else super().document(path)
+
+    def reply(self, form):
+        if self.instead is not None:
+            return self.instead
+        claims = json.loads(base64.urlsafe_b64decode(form["subject_token"].split(".")[1] + "=="))
+        token = self.issue({"iss": self.url, "sub": claims["sub"], "aud": form["audience"], "act": {"sub": "mcp"},
+                            "scope": form.get("scope", ""), "jti": f"{CANARY}-{len(self.given)}"})
+        self.given[token] = claims["sub"]
+        return {"access_token": token, "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+                "token_type": "Bearer", "expires_in": 300}

@@ -97,11 +97,12 @@ class ServerFor(Server):
         super().start(ready)
 
 
-def start_server(test, issuer, audience=None, port=None, ready=True, **env):
-    """A server with one workflow that shows as whom it runs. `test` closes it."""
+def start_server(test, issuer, audience=None, port=None, ready=True, workflows=(), **env):
+    """A server with one workflow that shows as whom it runs, and more. `test` closes it."""
     flows = pathlib.Path(tempfile.mkdtemp(prefix="kubiya-flows-"))
     test.addClassCleanup(shutil.rmtree, flows)
-    (flows / "show.json").write_text(json.dumps({"name": "show", "steps": [{"name": "show", "script": SHOW}]}))
+    for flow in ({"name": "show", "steps": [{"name": "show", "script": SHOW}]}, *workflows):
+        (flows / f"{flow['name']}.json").write_text(json.dumps(flow))
     server = ServerFor(audience, At(issuer), workflows=flows, env=env, port=port, ready=ready)
     test.addClassCleanup(server.close)
     return server

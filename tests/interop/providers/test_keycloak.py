@@ -76,6 +76,25 @@ class Keycloak(Runs, unittest.TestCase):
         until(lambda: server.call(got["access_token"], "whoami")[0] != 200)
         self.assert_refused(got["access_token"], "token_inactive", server)
 
+    @unittest.skipUnless(knows("auth.token_exchange.client_id"), "this server does not exchange tokens")
+    def test_a_step_gets_a_token_for_another_service_on_the_persons_behalf(self):
+        # Who has the token sees for whom and for what it is; its whole text is kept out of the log.
+        show = 'printf %s "$TOKEN" | cut -d . -f 2 | tr _- /+ | { base64 -d 2>/dev/null || true; }'
+        ask = lambda audience: {"audience": audience, "scopes": ["invoices.pay"], "env": "TOKEN"}
+        flows = [{"name": name, "steps": [{"name": "show", "token": ask(name), "command": show}]} for name in ("billing", "payroll")]
+        server = start_server(
+            type(self), self.issuer, audience=AUDIENCE, workflows=flows, KUBIYA_AUTH_TOKEN_EXCHANGE_CLIENT_ID="kubiya-mcp",
+            KUBIYA_AUTH_TOKEN_EXCHANGE_CLIENT_SECRET="introspection-secret", KUBIYA_AUTH_TOKEN_EXCHANGE_AUDIENCES="billing")
+        for user in ("ada", "bob"):
+            run = server.ok(self.token(user), "execute_workflow", name="billing")
+            entries = server.ok(self.token(user), "get_execution_logs", execution_id=run["execution_id"])["entries"]
+            claims = json.loads("".join(e["text"] for e in entries if e["stream"] == "stdout"))
+            self.assertEqual((claims["sub"], claims["aud"], claims["azp"]), (self.subject_of(user), "billing", "kubiya-mcp"))
+            self.assertIn("invoices.pay", claims["scope"].split())
+        refused = server.call(self.token("ada"), "execute_workflow", name="payroll")[2]["result"]
+        self.assertEqual(refused["structuredContent"]["status"], "failed")
+        self.assertIn("may not ask for tokens for payroll", json.dumps(refused))
+
     def assert_rights(self, server):
         """Of people who asked for no scope: those of their roles."""
         token = lambda user: self.sign_in(user, "openid")["access_token"]
