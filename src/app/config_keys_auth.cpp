@@ -269,6 +269,12 @@ void add_introspection(std::vector<Key>& t) {
       "auth.introspection.cache_time",
       [](D& d) -> auto& { return d.issuer.introspection.cache_time; }, {0, kMinute},
       "How long an answer counts: a revoked token ends by then."));
+  t.push_back(duration(
+      "auth.introspection.stream_time",
+      [](D& d) -> auto& { return d.issuer.introspection.stream_time; }, {kSecond, kHour},
+      "How long an event stream stays open. Its client opens it again, and the token is asked "
+      "about "
+      "again."));
   t.push_back(toggle(
       "auth.introspection.allow_missing_audience",
       [](D& d) -> auto& { return d.issuer.introspection.allow_missing_audience; },

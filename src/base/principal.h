@@ -45,6 +45,9 @@ struct PrincipalFacts {
   std::string key_fingerprint;    // 8 hex digits, or empty
   std::optional<Secret> token;    // as presented, where the issuer exchanges tokens (RFC 8693)
   Wall expires_at = Wall::max();
+  // Until when it may be held longer than a request: its credential has ended then, leeway
+  // included, or must be shown again, because only its issuer knows whether it is still good.
+  Wall trusted_until = Wall::max();
 };
 
 class Principal {

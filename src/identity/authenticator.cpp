@@ -142,7 +142,7 @@ class AuthenticatorImpl final : public Authenticator {
 
   bool still_good(const Principal& principal) const override {
     const Wall now = clock_.wall();
-    if (principal->expires_at <= now) return false;
+    if (principal->trusted_until <= now) return false;
     const auto cut = people_.cutoff({principal->tenant, principal->issuer, principal->subject});
     if (cut && cut->in_force) return false;
     const auto& key = principal->api_key;

@@ -47,10 +47,12 @@ TEST(TokenCache, ExpiryIsSeenWhileCached) {
   publish(world.client);
   world.open_tokens();
   const std::string token = claims_token({{"exp", kNow + 10}});
-  EXPECT_EQ(outcome(world.token(token)), "served");
+  const PrincipalPtr who = *world.token(token).value();
   world.clock.advance(39s);
   EXPECT_EQ(outcome(world.token(token)), "served") << "within the leeway";
+  EXPECT_TRUE(world.authenticator->still_good(*who)) << "streams are as long";
   world.clock.advance(1s);
+  EXPECT_FALSE(world.authenticator->still_good(*who));
   EXPECT_EQ(outcome(world.token(token)), "token_expired");
 }
 

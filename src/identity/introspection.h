@@ -23,6 +23,7 @@ namespace kubiya::identity {
 struct IntrospectionOptions : ClientProof {
   std::string url;                      // empty: the document's introspection_endpoint
   std::chrono::seconds cache_time{30};  // how long an answer counts: revocation is seen by then
+  std::chrono::seconds stream_time{60};  // how long an event stream lasts before it is asked again
   bool allow_missing_audience = false;  // accept answers that do not say whom the token is for
 };
 

@@ -97,6 +97,22 @@ TEST(Introspection, TheAnswerMakesThePerson) {
   EXPECT_EQ(facts.scopes, Scopes{"read"});
   EXPECT_EQ(facts.api_key->reveal(), "kb-1");
   EXPECT_EQ(facts.expires_at, at(kNow + 600));
+  EXPECT_EQ(facts.trusted_until, at(kNow + 60)) << "then it must be asked about again";
+}
+
+TEST(Introspection, AnAnswerServesAStreamForATimeOnly) {
+  std::vector<IssuerOptions> options{opaque_options()};
+  options[0].introspection.stream_time = std::chrono::seconds(20);
+  World world(options);
+  json::object endless = active();
+  endless.erase("exp");
+  world.says(endless);
+  const PrincipalPtr who = *world.judged("opaque-1");
+  EXPECT_EQ(who->facts().expires_at, Wall::max());
+  world.clock.advance(std::chrono::seconds(19));
+  EXPECT_TRUE(world.authenticator->still_good(*who));
+  world.clock.advance(std::chrono::seconds(1));
+  EXPECT_FALSE(world.authenticator->still_good(*who));
 }
 
 TEST(Introspection, AnswersAreJudgedLikeTokens) {

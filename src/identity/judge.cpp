@@ -291,6 +291,12 @@ Answer Judge::admit(std::string_view text, TokenFacts token, const Judgement& ju
   if (judgement.issuer->options().exchange.is_configured() && !good.confirmation) {
     facts.token = Secret(text);
   }
+  facts.trusted_until = good.valid_until;
+  const IssuerOptions& issuer = judgement.issuer->options();
+  if (issuer.tokens == TokenKind::opaque) {
+    const Wall asked_again = saturating_add(wall, issuer.introspection.stream_time);
+    facts.trusted_until = std::min(facts.trusted_until, asked_again);
+  }
   good.deadline = deadline(good.valid_until, wall);
   good.principal = Minter::mint(std::move(facts));
   return good;
@@ -334,6 +340,7 @@ Answer Judge::judge_key(const Credential& credential, Trail* trail) const {
   facts.api_key_source = source_name(credential.source);
   facts.key_fingerprint = crypto::fingerprint(credential.text);
   facts.expires_at = key_expiry(*row);
+  facts.trusted_until = facts.expires_at;
   good.valid_until = facts.expires_at;
   good.deadline = deadline(good.valid_until, wall);
   good.principal = Minter::mint(std::move(facts));

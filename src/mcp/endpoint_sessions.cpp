@@ -169,7 +169,7 @@ void Endpoint::open_session_stream(const ExchangePtr& x) {
   if (!parse_accept(x->headers.accept.value).events) {
     return refuse_http_request(x, 406, "not_acceptable", "Accept text/event-stream");
   }
-  const Wall expires = x->principal ? x->principal->facts().expires_at : Wall::max();
+  const Wall expires = x->principal ? x->principal->facts().trusted_until : Wall::max();
   auto place = x->principal ? streams_.take(*x->principal) : nullptr;
   if (x->principal && !place) {
     return refuse_http_request(x, 429, "too_many_streams", kTooManyStreams);

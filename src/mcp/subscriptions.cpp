@@ -117,7 +117,7 @@ void Subscriptions::keep(const std::function<bool(const Listener&)>& kept) {
 
 void Subscriptions::tick(Wall now) {
   keep([now](const Listener& listener) {
-    return !listener.gone() && listener.principal()->facts().expires_at > now;
+    return !listener.gone() && listener.principal()->facts().trusted_until > now;
   });
 }
 

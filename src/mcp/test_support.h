@@ -38,7 +38,7 @@ inline PrincipalPtr somebody(std::string subject, std::string tenant = "acme",
   facts.tenant = std::move(tenant);
   facts.issuer = "https://issuer.example";
   facts.subject = std::move(subject);
-  facts.expires_at = expires;
+  facts.expires_at = facts.trusted_until = expires;
   return identity::Minter::mint(std::move(facts));
 }
 

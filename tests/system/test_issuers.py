@@ -14,6 +14,7 @@ import unittest
 import providers
 from harness import BINARY, CANARY, ROOT, Issuer, Server, b64, free_port, until
 from providers import APPLICATION, GOOGLE_CLIENT, OTHER_TENANT, TENANT
+from test_protocol import Session, listen
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -544,6 +545,18 @@ class Introspection(World):
         del self.issuer.tokens[token]
         until(lambda: server.call(token, "whoami")[0] == 401, 5)
         self.assert_refused(server, token, "token_inactive")
+
+    def test_streams_of_a_revoked_token_end(self):
+        """Catalogue G13: nobody else knows, so the client opens the stream again and the token is asked about again."""
+        server = self.serve([self.opaque(stream_time="2s")])
+        token = self.issuer.allow("token-1", server.audience)
+        held = Session(token, of=server)
+        streams = [held.listen(), listen(token, of=server, toolsListChanged=True)]
+        self.assertEqual(streams[1].next()["method"], "notifications/subscriptions/acknowledged")
+        del self.issuer.tokens[token]
+        self.assertEqual(streams[0].rest(), [])
+        self.assertEqual(streams[1].rest()[-1]["result"]["resultType"], "complete", "told that this is the end")
+        until(lambda: server.call(token, "whoami")[0] == 401, 5)
 
     def test_answers_that_are_no_yes(self):
         server = self.serve([self.opaque()])
