@@ -45,7 +45,11 @@ Result<> check_issuer_url(std::string_view url) {
 
 Result<> check_jwks_uri(std::string_view uri) {
   if (uri.starts_with(kFile)) {
-    if (uri.substr(kFile.size()).starts_with('/')) return {};
+    // What RFC 8089 would read as a host, a query or an escape is no part of a path here.
+    const std::string_view path = uri.substr(kFile.size());
+    const bool host = path.starts_with("//") && !path.starts_with("///");
+    const bool plain = path.find_first_of("?#%") == std::string_view::npos;
+    if (path.starts_with('/') && !host && plain) return {};
     return fail(Code::invalid, "jwks_uri must name an absolute path: file:/path/to/keys.json");
   }
   return check_secure(uri, "jwks_uri");

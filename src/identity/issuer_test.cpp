@@ -66,7 +66,9 @@ TEST(Discovery, UrlsThatCannotBeIssuersAreRefused) {
     EXPECT_FALSE(discovery_urls(url, DiscoveryForm::oidc)) << url;
   }
   EXPECT_TRUE(check_jwks_uri("file:/etc/keys.json"));
-  for (const char* uri : {"http://idp.example/jwks", "file:keys.json", "data:,{}", ""}) {
+  EXPECT_TRUE(check_jwks_uri("file:///etc/keys.json"));
+  for (const char* uri : {"http://idp.example/jwks", "file:keys.json", "file://etc/keys.json",
+                          "file:/etc/keys.json?x", "file:/etc/keys%2ejson", "data:,{}", ""}) {
     EXPECT_FALSE(check_jwks_uri(uri)) << "C9 " << uri;
   }
 }
