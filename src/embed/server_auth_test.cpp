@@ -157,9 +157,11 @@ TEST_F(Embedded, EveryThreadOfTheServerBlocksSigpipeAndTheApplicationsOwnDoNot) 
 [[noreturn]] void run_and_look(McpServer& server) {
   const std::string main_thread = fmt::format("/proc/self/task/{}", ::getpid());
   constexpr std::uint64_t kSigterm = 1u << (SIGTERM - 1);
+  constexpr std::uint64_t kSigusr2 = 1u << (SIGUSR2 - 1);
   const pthread_t self = ::pthread_self();
+  // While the C library starts a thread, all signals are blocked: that is not what is waited for.
   std::thread stopper([&] {
-    while ((blocked_by(main_thread) & kSigterm) == 0) std::this_thread::yield();
+    while ((blocked_by(main_thread) & (kSigterm | kSigusr2)) != kSigterm) std::this_thread::yield();
     ::pthread_kill(self, SIGTERM);
   });
   const int status = server.run();
