@@ -442,6 +442,17 @@ TEST_F(EngineTest, KillsWhatTheLastServerOfThisDirectoryLeft) {
   }
 }
 
+// Just launched, a process may have our memory still, and what it says of the environment; or,
+// within execve, none that says anything.
+bool has_our_memory(const Child& child) {
+  const auto stat = read_process_stat(std::to_string(child.pid()));
+  return stat && stat->environment_end == read_process_stat("self")->environment_end;
+}
+bool has_begun(const Child& child) {
+  const auto stat = read_process_stat(std::to_string(child.pid()));
+  return stat && stat->environment_end != 0 && !has_our_memory(child);
+}
+
 TEST(Sweeper, LooksForManyAtOnceOnAThreadOfItsOwn) {
   const auto launcher = make_process_launcher();
   std::vector<std::unique_ptr<Child>> children;
@@ -453,6 +464,7 @@ TEST(Sweeper, LooksForManyAtOnceOnAThreadOfItsOwn) {
       workflow::Pairs environment{{"PATH", "/usr/bin:/bin"}};
       environment.push_back(marks.front());
       children.push_back(*launcher->launch({{"sleep", "62"}, environment, "/tmp"}));
+      ASSERT_TRUE(eventually([&] { return has_begun(*children.back()); }));
       sweeper.kill(marks, [&done, caller = std::this_thread::get_id()] {
         EXPECT_NE(std::this_thread::get_id(), caller);
         ++done;
@@ -466,7 +478,7 @@ TEST(Sweeper, LooksForManyAtOnceOnAThreadOfItsOwn) {
   }
 }
 
-// On one processor the launching thread, which execve wakes, runs before the child has laid out
+// On one processor the launching thread, which execve wakes, goes on before the child has laid out
 // its environment.
 TEST(Marks, AreReadOfAProcessThatIsStillInExecve) {
   cpu_set_t all, one;
@@ -478,14 +490,15 @@ TEST(Marks, AreReadOfAProcessThatIsStillInExecve) {
   const workflow::Pairs marks{{"SWEPT", "at once" + std::to_string(::getpid())}};
   workflow::Pairs environment{{"PATH", "/usr/bin:/bin"}};
   environment.push_back(marks.front());
-  int missed = 0;
+  std::size_t found = 0;
   for (int round = 0; round < 50; ++round) {
     const auto child = *launcher->launch({{"sleep", "62"}, environment, "/tmp"});
-    if (kill_marked({&marks, 1}) == 1) continue;
-    ++missed;
+    EXPECT_TRUE(eventually([&] { return !has_our_memory(*child); }));
+    found += kill_marked({&marks, 1});
     child->signal_group(SIGKILL);
+    EXPECT_TRUE(eventually([&] { return child->reap().has_value(); }));
   }
-  EXPECT_EQ(missed, 0);
+  EXPECT_EQ(found, 50u);
   EXPECT_EQ(::sched_setaffinity(0, sizeof all, &all), 0);
 }
 

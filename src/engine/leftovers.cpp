@@ -75,13 +75,11 @@ bool kill_if_marked(int proc, const char* name, pid_t pid, std::span<const workf
   return ::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0) == 0;
 }
 
-// A descendant of ours that has, for a moment, no environment that could tell whose it is.
-bool is_in_execve(const char* name) {
-  const auto stat = read_process_stat(name);
-  if (!stat || stat->state == 'Z' || stat->state == 'X' || stat->environment_end != 0) return false;
-  int parent = stat->parent;
-  for (int generation = 0; parent > 1 && generation < kGenerations; ++generation) {
+bool descends_from_us(const ProcessStat& process) {
+  int parent = process.parent;
+  for (int generation = 0; generation < kGenerations; ++generation) {
     if (parent == ::getpid()) return true;
+    if (parent <= 1) return false;
     const auto next = read_process_stat(std::to_string(parent));
     if (!next) return true;  // it has just ended; its child has another parent the next time
     parent = next->parent;
@@ -91,24 +89,30 @@ bool is_in_execve(const char* name) {
 
 struct Round {
   std::set<pid_t> killed;
-  std::set<pid_t> in_execve;
+  std::set<pid_t> unclear;  // within execve, so that it has to be looked at again
 };
 
 Round kill_round(std::span<const workflow::Pairs> marks) {
   Round round;
   const std::unique_ptr<DIR, int (*)(DIR*)> proc(::opendir("/proc"), ::closedir);
   if (!proc) return round;
+  const int at = ::dirfd(proc.get());
   while (const dirent* entry = ::readdir(proc.get())) {
     const auto pid = process_id(entry->d_name);
     if (!pid) continue;
-    const auto environment = environment_of(::dirfd(proc.get()), entry->d_name);
-    if (!environment) continue;
-    if (environment->size() <= 1) {
-      if (is_in_execve(entry->d_name)) round.in_execve.insert(*pid);
-    } else if (has_any(*environment, marks) &&
-               kill_if_marked(::dirfd(proc.get()), entry->d_name, *pid, marks)) {
-      round.killed.insert(*pid);
+    auto environment = environment_of(at, entry->d_name);
+    if (environment && environment->size() <= 1) {
+      const auto stat = read_process_stat(entry->d_name);
+      if (!stat || stat->state == 'Z' || stat->state == 'X') continue;
+      if (stat->environment_end == 0) {
+        if (descends_from_us(*stat)) round.unclear.insert(*pid);
+        continue;
+      }
+      environment = environment_of(at, entry->d_name);  // it has come out of execve meanwhile
     }
+    if (!environment || !has_any(*environment, marks)) continue;
+    const bool killed = kill_if_marked(at, entry->d_name, *pid, marks);
+    (killed ? round.killed : round.unclear).insert(*pid);
   }
   return round;
 }
@@ -151,8 +155,8 @@ std::size_t kill_marked(std::span<const workflow::Pairs> marks) {
     const Round round = kill_round(marks);
     killed.insert(round.killed.begin(), round.killed.end());
     // What enters execve later, without one that was killed meanwhile, is not of these marks.
-    if (count == 0 || !round.killed.empty()) awaited = round.in_execve;
-    if (round.killed.empty() && !have_common(awaited, round.in_execve)) break;
+    if (count == 0 || !round.killed.empty()) awaited = round.unclear;
+    if (round.killed.empty() && !have_common(awaited, round.unclear)) break;
     std::this_thread::sleep_for(kPause);
   }
   return killed.size();
