@@ -138,7 +138,7 @@ struct World {
     how.mode = Mode::token;
     authenticator = Authenticator::open(how, std::move(issuers), keys, clock);
   }
-  PrincipalPtr caller(const std::string& token) {
+  PrincipalPtr caller(const std::string& token) const {
     const std::string header = "Bearer " + token;
     Presented presented;
     presented.authorization = header;
@@ -146,7 +146,7 @@ struct World {
     const auto verdict = authenticator->now(presented, 0);
     return verdict && *verdict ? **verdict : nullptr;
   }
-  std::string exchange(const Principal& who, const WantedToken& what = wanted()) {
+  std::string exchange(const Principal& who, const WantedToken& what = wanted()) const {
     std::string said = "nothing";
     authenticator->issuers()[0]->exchange(who, what, [&](const Result<Secret>& token) {
       said = token ? "token " + std::string(token->reveal()) : token.error().message;
