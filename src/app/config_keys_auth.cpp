@@ -272,8 +272,7 @@ void add_introspection(std::vector<Key>& t) {
   t.push_back(duration(
       "auth.introspection.stream_time",
       [](D& d) -> auto& { return d.issuer.introspection.stream_time; }, {kSecond, kHour},
-      "How long an event stream stays open. Its client opens it again, and the token is asked "
-      "about "
+      "How long an event stream stays open; its client opens it again, and the issuer is asked "
       "again."));
   t.push_back(toggle(
       "auth.introspection.allow_missing_audience",
