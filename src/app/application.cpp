@@ -5,6 +5,7 @@
 #include <csignal>
 
 #include <atomic>
+#include <filesystem>
 #include <thread>
 
 #include <fmt/format.h>
@@ -15,6 +16,7 @@
 #include "app/signals.h"
 #include "app/start_hints.h"
 #include "app/vault_keys.h"
+#include "audit/layout.h"
 #include "base/encoding.h"
 #include "base/ids.h"
 #include "base/log.h"
@@ -143,6 +145,25 @@ class Built final : public Application {
     config_.server.threads = loops_of(config_);
   }
 
+  audit::JournalOptions journal_options() const {
+    audit::JournalOptions options = config_.audit;
+    if (options.directory.empty()) options.directory = config_.data_dir + "/audit";
+    options.loops = config_.server.threads;
+    return options;
+  }
+
+  // A server that begins anew beside the journal of one that did not would have forgotten who was
+  // cut off and which keys were revoked.
+  Result<> check_nothing_is_lost(const std::string& journal) const {
+    std::error_code ec;
+    if (!std::filesystem::exists(audit::segment_path(journal, 1), ec)) return {};
+    return fail(Code::corrupt,
+                fmt::format("The database in {} is new, but the audit journal in {} is not: keys, "
+                            "cut-offs and runs would be forgotten. Restore kubiya.db, or move the "
+                            "journal away to begin anew.",
+                            config_.data_dir, journal));
+  }
+
   Result<> open_storage() {
     database_ = TRY(store::Database::open(config_.data_dir + "/kubiya.db"));
     workflows_.emplace(*database_);
@@ -150,17 +171,16 @@ class Built final : public Application {
     approvals_.emplace(*database_);
     meta_.emplace(*database_);
     keys_.emplace(*database_);
+    audit::JournalOptions options = journal_options();
     if (const auto known = TRY(meta_->get("installation_id"))) {
       installation_id_ = *known;
     } else {
+      TRY_VOID(check_nothing_is_lost(options.directory));
       installation_id_ = random_id();
       TRY_VOID(meta_->set("installation_id", installation_id_));
     }
     key_book_.emplace(TRY(open_key_pepper(config_.data_dir, *meta_)));
 
-    audit::JournalOptions options = config_.audit;
-    if (options.directory.empty()) options.directory = config_.data_dir + "/audit";
-    options.loops = config_.server.threads;
     journal_ = TRY(audit::Journal::open(options, clock_));
     key_watch_.emplace(*database_, *journal_, *key_book_);
     TRY_VOID(key_watch_->settle());

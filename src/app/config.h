@@ -62,7 +62,6 @@ struct Config {
 
   http::ServerOptions server;
   http::ClientOptions client;
-  std::string admin_listen;                      // "127.0.0.1:9000" for /metrics; empty: off
   std::vector<identity::IssuerOptions> issuers;  // empty: API-key mode
   bool issuers_listed = false;                   // by `issuers`, not by `auth`
   identity::AuthenticatorOptions identity;       // shared_key from KUBIYA_API_KEY

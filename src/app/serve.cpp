@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 
 #include <atomic>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -17,6 +18,9 @@
 
 namespace kubiya::app {
 namespace {
+
+// For what comes after the drain: last answers, the journal, the threads.
+constexpr std::chrono::seconds kLastPatience{20};
 
 // No core file may hold a token, no process of the same user may read this one's memory or
 // environment, and ten thousand connections need as many descriptors.
@@ -43,9 +47,10 @@ std::uint64_t settle_limits() {
   std::_Exit(128 + signal);
 }
 
-// Stops in order unless somebody asks a second time. The steps die with us, and the next start
-// calls their runs interrupted.
-void stop(std::unique_ptr<Application> application, const sigset_t& signals, int first) {
+// Stops in order unless somebody asks a second time, or a disk hangs for `patience`. The steps die
+// with us, and the next start calls their runs interrupted.
+void stop(std::unique_ptr<Application> application, const sigset_t& signals, int first,
+          std::chrono::milliseconds patience) {
   std::atomic<bool> stopped{false};
   std::thread stopper([&] {
     application->stop();
@@ -53,10 +58,15 @@ void stop(std::unique_ptr<Application> application, const sigset_t& signals, int
     stopped = true;
   });
   constexpr timespec kLook{0, 20'000'000};
+  const auto latest = std::chrono::steady_clock::now() + patience;
   // The end of the input is nobody's asking, and it may be noticed before a signal sent earlier.
   bool asked = first != kInputEnded;
   while (!stopped) {
     const int signal = sigtimedwait(&signals, nullptr, &kLook);
+    if (std::chrono::steady_clock::now() > latest) {
+      std::fprintf(stderr, "kubiya-mcp: could not stop in order; ending at once\n");
+      end_at_once(SIGTERM);
+    }
     if (signal != SIGTERM && signal != SIGINT) continue;
     if (std::exchange(asked, true)) end_at_once(signal);
   }
@@ -101,7 +111,7 @@ int serve(const Config& config, const ServeHooks& hooks) {
     }
   }
   log::info("stopping");
-  stop(std::move(*application), blocked.set(), signal);
+  stop(std::move(*application), blocked.set(), signal, config.drain_grace + kLastPatience);
   log::info("stopped");
   return 0;
 }

@@ -221,6 +221,32 @@ std::string printable(std::string_view text, std::size_t max) {
   return out;
 }
 
+std::string printable_redacted(std::string_view text, std::size_t max) {
+  constexpr std::size_t kShortest = 16;  // key ids have twelve characters, and are no secret
+  const auto is_word = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+  };
+  std::string out;
+  std::size_t taken = 0;
+  for (std::size_t at = 0; at + 3 + kShortest <= text.size(); ++at) {
+    const bool key = text.substr(at, 3) == "kb-";
+    const bool token = text.substr(at, 3) == "eyJ";
+    if ((!key && !token) || (at > 0 && is_word(text[at - 1]))) continue;
+    const auto ends = [&](char c) {
+      return !is_word(c) && !(token && (c == '-' || c == '_' || c == '.'));
+    };
+    const auto rest = text.substr(at + 3);
+    const auto end = std::ranges::find_if(rest, ends);
+    const auto length = static_cast<std::size_t>(end - rest.begin());
+    if (length < kShortest) continue;
+    out.append(text.substr(taken, at - taken)).append("[redacted]");
+    taken = at + 3 + length;
+    at = taken - 1;
+  }
+  if (taken == 0) return printable(text, max);
+  return printable(out.append(text.substr(taken)), max);
+}
+
 std::uint32_t crc32(std::string_view bytes) {
   static const auto table = [] {
     std::array<std::uint32_t, 256> t{};

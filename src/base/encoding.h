@@ -33,6 +33,10 @@ void append_utf8(std::string& out, char32_t point);
 // bidirectional characters and invalid UTF-8 escaped, cut to `max` bytes.
 std::string printable(std::string_view text, std::size_t max = 64);
 
+// The same for places where no credential belongs, in case one is there all the same: what looks
+// like a token ("eyJ…") or a Kubiya key ("kb-…") becomes "[redacted]".
+std::string printable_redacted(std::string_view text, std::size_t max = 64);
+
 // CRC-32 (IEEE), for telling a mistyped key from a wrong one without a lookup.
 std::uint32_t crc32(std::string_view bytes);
 

@@ -135,5 +135,25 @@ TEST(Ids, AreDistinctAndShaped) {
   EXPECT_EQ(id.size(), 36u);
 }
 
+TEST(Printable, HidesCredentialsWhereNoneBelongs) {
+  const std::string key = "kb-" + std::string(61, 'K');
+  const struct {
+    std::string text, shown;
+  } rows[] = {
+      {"/mcp/" + key, "/mcp/[redacted]"},
+      {key + "/" + key + "?x", "[redacted]/[redacted]?x"},
+      {"Bearer eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2ln", "Bearer [redacted]"},
+      {"kb-0123456789AB", "kb-0123456789AB"},
+      {"kb-runs-every-night-at-four", "kb-runs-every-night-at-four"},
+      {"tokeyJhbGciOiJSUzI1NiJ9abc", "tokeyJhbGciOiJSUzI1NiJ9abc"},
+      {"eyJ", "eyJ"},
+      {"", ""},
+      {"a\nb", "a\\u000ab"},
+  };
+  for (const auto& row : rows) EXPECT_EQ(printable_redacted(row.text, 128), row.shown);
+  EXPECT_EQ(printable_redacted("x" + std::string(60, '.') + key, 64).find("KKK"), std::string::npos)
+      << "hidden before it is cut";
+}
+
 }  // namespace
 }  // namespace kubiya

@@ -35,7 +35,7 @@ audit::Outcome outcome_of(const Result<tools::ToolResult>& result) {
 std::string target_of(const tools::Tool& tool, const json::object& arguments) {
   const std::string& argument = tool.spec().target_argument;
   if (argument.empty()) return tool.spec().target;
-  return printable(find_string(arguments, argument).value_or(""), 128);
+  return printable_redacted(find_string(arguments, argument).value_or(""), 128);
 }
 
 }  // namespace
@@ -278,6 +278,10 @@ Result<std::shared_ptr<tools::Call>> Endpoint::make_call(const ExchangePtr& x,
   if (const auto key = x->headers.idempotency_key.value; !key.empty())
     call->idempotency_key = std::string(key);
   call->client = abilities(*x);
+  call->is_awaited = [weak = std::weak_ptr<Exchange>(x)] {
+    const auto alive = weak.lock();
+    return alive && alive->is_awaited();
+  };
   if (auto trace = trace_of(x->message); !trace.empty())
     call->trace = std::make_shared<const TraceContext>(std::move(trace));
   if (x->session) {

@@ -278,10 +278,10 @@ void Endpoint::describe_asked(audit::RefusedCall& call, const Exchange& x) const
   const Message& message = x.message;
   const bool known = find_method(message) != nullptr;
   call.operation = known ? message.method : "*";
-  if (!known) call.target = printable(message.method, 128);
+  if (!known) call.target = printable_redacted(message.method, 128);
   if (message.method != "tools/call" || !message.params) return;
   const std::string_view name = find_string(*message.params, "name").value_or("");
-  call.target = printable(name, 128);
+  call.target = printable_redacted(name, 128);
   if (const auto arguments = find_object(*message.params, "arguments")) {
     call.arguments = std::move(arguments->value().as_object());
   }
@@ -290,7 +290,7 @@ void Endpoint::describe_asked(audit::RefusedCall& call, const Exchange& x) const
   call.operation = tool->operation().name;
   const std::string& target = tool->spec().target_argument;
   call.target = call.arguments && !target.empty()
-                    ? printable(find_string(*call.arguments, target).value_or(""), 128)
+                    ? printable_redacted(find_string(*call.arguments, target).value_or(""), 128)
                     : "";
 }
 

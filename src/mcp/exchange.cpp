@@ -57,6 +57,13 @@ void Exchange::answer(http::Response response) {
   stream_->close();
 }
 
+bool Exchange::is_awaited() {
+  const std::lock_guard lock(mutex_);
+  if (answered_) return false;
+  if (session_stream_) return true;  // it can be taken up again
+  return stream_ ? stream_->open() : responder_.open();
+}
+
 void Exchange::abandon() {
   const std::lock_guard lock(mutex_);
   if (std::exchange(answered_, true)) return;

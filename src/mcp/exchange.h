@@ -90,6 +90,8 @@ class Exchange {
   void notify(std::string_view json_text);
   // The one answer. On an open stream the body becomes the last event.
   void answer(http::Response response);
+  // False once the client is gone for good, or wants no answer any more. Any thread.
+  bool is_awaited();
   // The client no longer wants the answer (notifications/cancelled): nothing more is said.
   void abandon();
   // Ends the connection of a stream that can be taken up again.

@@ -64,8 +64,8 @@ void RequestLog::line(const Exchange& x, int status, std::string_view reason, Mo
   if (!who && !may_tell_stranger(reason, now)) return;
   const auto micros =
       std::chrono::duration_cast<std::chrono::microseconds>(now - x.request.received).count();
-  const std::string path = printable(path_to_log(x.request.path), 128);
-  const std::string method = printable(x.message.method, 64);
+  const std::string path = printable_redacted(path_to_log(x.request.path), 128);
+  const std::string method = printable_redacted(x.message.method, 64);
   const std::string_view trace = x.message.traceparent;
   std::string own;
   std::string& text = gathered(own);

@@ -12,6 +12,8 @@ namespace {
 
 using engine::RunEvent;
 
+constexpr std::chrono::seconds kLook{1};
+
 class Follower : public std::enable_shared_from_this<Follower> {
  public:
   Follower(const Services& services, std::shared_ptr<const Call> call, Following following,
@@ -22,8 +24,8 @@ class Follower : public std::enable_shared_from_this<Follower> {
         answer_(std::move(answer)) {}
 
   void begin() {
-    timer_ = services_.timers.add(services_.clock.mono() + following_.patience,
-                                  [self = shared_from_this()] { self->end(); });
+    latest_ = services_.clock.mono() + following_.patience;
+    look();
     auto subscription = services_.backend.watch(
         following_.run_id,
         [self = shared_from_this()](const RunEvent& event) { self->see(event); });
@@ -37,21 +39,27 @@ class Follower : public std::enable_shared_from_this<Follower> {
   }
 
  private:
+  // Whoever waits has a place that others want, and may be gone.
+  void look() {
+    const Mono now = services_.clock.mono();
+    const bool awaited = !call_->is_awaited || call_->is_awaited();
+    if (!awaited || now >= latest_) return end();
+    const std::lock_guard lock(mutex_);
+    if (ended_) return;
+    timer_ = services_.timers.add(std::min(latest_, now + kLook),
+                                  [self = shared_from_this()] { self->look(); });
+  }
+
   void see(const RunEvent& event) {
     report(event);
     if (event.kind == RunEvent::Kind::step_waiting) ask_whether_enough();
-    if (event.kind == RunEvent::Kind::run_finished) stop();
-  }
-
-  void stop() {
-    services_.timers.cancel(timer_);
-    end();
+    if (event.kind == RunEvent::Kind::run_finished) end();
   }
 
   void ask_whether_enough() {
     if (!following_.enough) return;
     services_.workers.submit_always([self = shared_from_this()] {
-      if (self->following_.enough()) self->stop();
+      if (self->following_.enough()) self->end();
     });
   }
 
@@ -79,6 +87,7 @@ class Follower : public std::enable_shared_from_this<Follower> {
       const std::lock_guard lock(mutex_);
       if (std::exchange(ended_, true)) return;
       subscription = std::move(subscription_);
+      services_.timers.cancel(timer_);
     }
     // Neither the engine's thread nor a timer tick may block, or end its own subscription.
     services_.workers.submit_always(
@@ -93,9 +102,10 @@ class Follower : public std::enable_shared_from_this<Follower> {
   const std::shared_ptr<const Call> call_;
   const Following following_;
   const std::function<void()> answer_;
-  std::uint64_t timer_ = 0;
+  Mono latest_{};
   Progress progress_;
-  std::mutex mutex_;
+  std::mutex mutex_;  // guards what follows
+  std::uint64_t timer_ = 0;
   bool ended_ = false;
   std::unique_ptr<engine::Backend::Subscription> subscription_;
 };

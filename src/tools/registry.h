@@ -82,6 +82,8 @@ struct Call {
       progress = {};
   // Set when the caller wants log messages: `level` is one of RFC 5424's words. Any thread.
   std::function<void(std::string_view level, const json::value& data)> log = {};
+  // Whether anybody still waits for the answer. Empty: somebody does. Any thread.
+  std::function<bool()> is_awaited = {};
   // Set on a stream that can be taken up again: ends the connection, not the call.
   std::function<void()> let_go = {};
   std::shared_ptr<const TraceContext> trace = {};  // null: the caller told of none

@@ -1,8 +1,11 @@
 """Open event streams are bounded for each caller, each tenant and in all; who has too many is answered without."""
+import json
+import socket
+import struct
 import unittest
 
-from harness import Issuer, Server, until
-from test_protocol import Session, modern
+from harness import MODERN, Issuer, Server, until
+from test_protocol import META, Session, head_of, modern
 
 WISHES = {"notifications": {"toolsListChanged": True}}
 
@@ -56,6 +59,52 @@ class Streams(unittest.TestCase):
         self.assertEqual(self.listen(ada).status, 429, "a call's stream is one")
         self.assertEqual(stream.rest()[-1]["result"]["structuredContent"]["status"], "finished")
         until(lambda: self.listen(ada).status == 200, 5)
+
+
+class Calls(unittest.TestCase):
+    """Whoever waits for a run has one of the caller's places; a client that has gone away gives it back."""
+
+    def setUp(self):
+        self.issuer = Issuer()
+        self.addCleanup(self.issuer.close)
+        self.server = Server(self.issuer, env={"KUBIYA_SERVER_LIMITS_CALLS_PER_CALLER": "2"})
+        self.addCleanup(self.server.close)
+        self.ada = self.issuer.token(self.server.audience, "ada")
+        self.gate = self.server.data + "/gate"
+        self.server.ok(self.ada, "create_workflow", definition={"name": "slow", "steps": [
+            {"name": "s", "command": f"while ! test -e {self.gate}; do sleep 0.05; done"}]})
+
+    def wait(self, accept, reset, **more):
+        """A call that waits ten minutes, sent on a connection of its own. Gives what closes it."""
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
+            "name": "execute_workflow", "arguments": {"name": "slow", "wait": 600}, "_meta": {
+                META + "protocolVersion": MODERN, META + "clientCapabilities": {}, **more}}})
+        lines = {"Host": "localhost", "Content-Length": len(body), "Accept": accept, "MCP-Protocol-Version": MODERN,
+                 "Mcp-Method": "tools/call", "Mcp-Name": "execute_workflow", **head_of(self.ada)}
+        peer = socket.create_connection(("127.0.0.1", self.server.port))
+        if reset:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.sendall(("POST /mcp HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in lines.items()) + "\r\n" + body).encode())
+        return peer.close
+
+    def is_full(self):
+        answer = self.server.call(self.ada, "execute_workflow", name="slow", wait=0)
+        return answer[0] == 429 or "under way" in json.dumps(answer[2])
+
+    def test_a_client_that_is_gone_holds_no_place(self):
+        rows = {"json, reset": ("application/json", True, {}), "json, closed": ("application/json", False, {}),
+                "events, reset": ("application/json, text/event-stream", True, {"progressToken": "p"}),
+                "events, closed": ("application/json, text/event-stream", False, {"progressToken": "p"})}
+        for name, (accept, reset, more) in rows.items():
+            with self.subTest(name):
+                closes = [self.wait(accept, reset, **more) for _ in "ab"]
+                until(self.is_full)
+                for close in closes:
+                    close()
+                until(lambda: not self.is_full(), 15)
+        open(self.gate, "w").close()
+        until(lambda: all(run["status"] == "finished" for run in
+                          self.server.ok(self.ada, "list_executions", limit=50)["executions"]))
 
 
 if __name__ == "__main__":
