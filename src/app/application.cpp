@@ -5,7 +5,6 @@
 #include <csignal>
 
 #include <atomic>
-#include <filesystem>
 #include <thread>
 
 #include <fmt/format.h>
@@ -16,9 +15,7 @@
 #include "app/signals.h"
 #include "app/start_hints.h"
 #include "app/vault_keys.h"
-#include "audit/layout.h"
 #include "base/encoding.h"
-#include "base/ids.h"
 #include "base/log.h"
 #include "base/timers.h"
 #include "base/worker_pool.h"
@@ -152,18 +149,6 @@ class Built final : public Application {
     return options;
   }
 
-  // A server that begins anew beside the journal of one that did not would have forgotten who was
-  // cut off and which keys were revoked.
-  Result<> check_nothing_is_lost(const std::string& journal) const {
-    std::error_code ec;
-    if (!std::filesystem::exists(audit::segment_path(journal, 1), ec)) return {};
-    return fail(Code::corrupt,
-                fmt::format("The database in {} is new, but the audit journal in {} is not: keys, "
-                            "cut-offs and runs would be forgotten. Restore kubiya.db, or move the "
-                            "journal away to begin anew.",
-                            config_.data_dir, journal));
-  }
-
   Result<> open_storage() {
     database_ = TRY(store::Database::open(config_.data_dir + "/kubiya.db"));
     workflows_.emplace(*database_);
@@ -171,14 +156,8 @@ class Built final : public Application {
     approvals_.emplace(*database_);
     meta_.emplace(*database_);
     keys_.emplace(*database_);
-    audit::JournalOptions options = journal_options();
-    if (const auto known = TRY(meta_->get("installation_id"))) {
-      installation_id_ = *known;
-    } else {
-      TRY_VOID(check_nothing_is_lost(options.directory));
-      installation_id_ = random_id();
-      TRY_VOID(meta_->set("installation_id", installation_id_));
-    }
+    const audit::JournalOptions options = journal_options();
+    installation_id_ = TRY(installation_id(*meta_, config_.data_dir, options.directory));
     key_book_.emplace(TRY(open_key_pepper(config_.data_dir, *meta_)));
 
     journal_ = TRY(audit::Journal::open(options, clock_));

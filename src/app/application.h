@@ -13,6 +13,7 @@
 #include "base/result.h"
 #include "base/timers.h"
 #include "base/worker_pool.h"
+#include "store/store.h"
 #include "tools/catalogue.h"
 #include "tools/families.h"
 
@@ -56,6 +57,12 @@ Result<std::size_t> import_workflows(const std::string& directory, const std::st
 Result<Secret> open_key_pepper(const std::string& data_dir, store::Meta& meta);
 
 // Takes the advisory lock of a data directory; nothing when another process holds it.
+// What this installation is called, made when its database is. Code::corrupt when that is new and
+// the journal is not: who began anew there would have forgotten who was cut off and which keys were
+// revoked.
+Result<std::string> installation_id(store::Meta& meta, const std::string& data_dir,
+                                    const std::string& journal_directory);
+
 class DataLock {
  public:
   static Result<DataLock> take(const std::string& data_dir);

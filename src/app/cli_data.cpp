@@ -44,6 +44,8 @@ Result<Workbench> Workbench::open(const Config& config) {
   bench.database_ = TRY(store::Database::open(database_path(config)));
   if (lock) {
     bench.lock_.emplace(std::move(*lock));
+    store::Meta meta(*bench.database_);
+    TRY(installation_id(meta, config.data_dir, config.audit.directory));
     bench.journal_ = TRY(audit::Journal::open(config.audit, *bench.clock_));
   }
   return bench;

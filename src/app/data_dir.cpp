@@ -17,7 +17,9 @@
 
 #include "app/application.h"
 #include "app/config_files.h"
+#include "audit/layout.h"
 #include "base/encoding.h"
+#include "base/ids.h"
 #include "base/log.h"
 #include "crypto/digest.h"
 #include "tools/workflow_text.h"
@@ -56,6 +58,22 @@ Result<> close_to_others(const std::string& data_dir) {
 }
 
 }  // namespace
+
+Result<std::string> installation_id(store::Meta& meta, const std::string& data_dir,
+                                    const std::string& journal_directory) {
+  if (const auto known = TRY(meta.get("installation_id"))) return *known;
+  std::error_code ec;
+  if (std::filesystem::exists(audit::segment_path(journal_directory, 1), ec)) {
+    return fail(Code::corrupt,
+                fmt::format("The database in {} is new, but the audit journal in {} is not: keys, "
+                            "cut-offs and runs would be forgotten. Restore kubiya.db, or move the "
+                            "journal away to begin anew.",
+                            data_dir, journal_directory));
+  }
+  std::string made = random_id();
+  TRY_VOID(meta.set("installation_id", made));
+  return made;
+}
 
 Result<DataLock> DataLock::take(const std::string& data_dir) {
   if (const Result<> made = make_private_directory(data_dir); !made) {

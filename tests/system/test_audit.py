@@ -212,6 +212,8 @@ class Damaged(unittest.TestCase):
     def copy(self):
         place = tempfile.TemporaryDirectory()
         self.addCleanup(place.cleanup)
+        for name in ("kubiya.db", "pepper"):  # without them no server starts beside the journal
+            shutil.copy(self.journal.parent / name, place.name)
         return pathlib.Path(shutil.copytree(self.journal, pathlib.Path(place.name, "audit")))
 
     def test_verify_names_the_damage(self):
