@@ -21,10 +21,10 @@
 namespace kubiya::identity {
 
 struct IntrospectionOptions : ClientProof {
-  std::string url;                      // empty: the document's introspection_endpoint
-  std::chrono::seconds cache_time{30};  // how long an answer counts: revocation is seen by then
+  std::string url;                       // empty: the document's introspection_endpoint
+  std::chrono::seconds cache_time{30};   // how long an answer counts: revocation is seen by then
   std::chrono::seconds stream_time{60};  // how long an event stream lasts before it is asked again
-  bool allow_missing_audience = false;  // accept answers that do not say whom the token is for
+  bool allow_missing_audience = false;   // accept answers that do not say whom the token is for
 };
 
 // The request of RFC 7662 §2.1 with the client's proof. Code::invalid when the private key cannot
