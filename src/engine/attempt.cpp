@@ -106,7 +106,7 @@ void Run::intent_durable(std::size_t step) {
                                    visible_outputs(step));
   if (!variables) return not_launched(step, variables.error().message);
   state.attempt->variables = std::make_shared<const Variables>(std::move(*variables));
-  if (state.attempt->number > 1) return may_start(step);  // approvals have one attempt
+  if (state.attempt->number > 1) return get_ready(step);  // approvals have one attempt
   check(plan_.step(step).preconditions, 0, {}, state.attempt->variables, state.attempt->execution,
         [this, step](const Verdict& verdict) {
           steps_[step]->attempt->execution.reset();
@@ -116,7 +116,7 @@ void Run::intent_durable(std::size_t step) {
             return conclude(step, {Kind::skipped, 0, {}}, "a precondition is not met");
           }
           if (plan_.step(step).approval) return ask(step);
-          may_start(step);
+          get_ready(step);
         });
 }
 

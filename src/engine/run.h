@@ -136,8 +136,9 @@ class Run : public std::enable_shared_from_this<Run> {
   void record_approval(std::string_view event, std::size_t step, json::object more) const;
 
   // step_tokens.cpp: tokens for downstream services
-  void may_start(std::size_t step);
+  void get_ready(std::size_t step);
   void want_token(std::size_t step);
+  void told_token(std::size_t step, const Result<Secret>& token);
   Result<> take_token(std::size_t step, const Result<Secret>& token);
   void record_token(std::size_t step, const Result<Secret>& token) const;
 
@@ -171,7 +172,7 @@ class Run : public std::enable_shared_from_this<Run> {
   store::RunRow row_;
   workflow::Plan plan_;
   std::vector<Secret> secrets_;  // to be kept out of what is stored
-  std::size_t tokens_ = 0;       // of those, got for steps
+  std::size_t tokens_ = 0;       // asked for, for steps
   std::vector<std::unique_ptr<StepState>> steps_;
   std::size_t kept_bytes_ = 0;  // of output variables
   std::size_t open_approvals_ = 0;

@@ -14,7 +14,7 @@ constexpr std::size_t kMostTokens = 200;  // of a run: all are looked for in wha
 
 }  // namespace
 
-void Run::may_start(std::size_t step) {
+void Run::get_ready(std::size_t step) {
   if (plan_.step(step).token) return want_token(step);
   launch(step);
 }
@@ -28,20 +28,21 @@ void Run::want_token(std::size_t step) {
     return not_launched(step, fmt::format("The run has had {} tokens already.", kMostTokens));
   }
   ++tokens_;
-  host_.options.token_source(*facts_.principal, facts_.workflow, *plan_.step(step).token,
-                             [loop = loop_, weak = weak_from_this(), step](Result<Secret> token) {
-                               loop->post([weak, step, token = std::move(token)] {
-                                 const auto run = weak.lock();
-                                 if (!run) return;
-                                 run->record_token(step, token);
-                                 if (!run->plan_.may_run(step)) {
-                                   return run->conclude(step, {Kind::canceled, 0, {}}, "canceled");
-                                 }
-                                 const auto taken = run->take_token(step, token);
-                                 if (!taken) return run->not_launched(step, taken.error().message);
-                                 run->launch(step);
-                               });
-                             });
+  auto told = [loop = loop_, weak = weak_from_this(), step](Result<Secret> token) {
+    loop->post([weak, step, token = std::move(token)] {
+      if (const auto run = weak.lock()) run->told_token(step, token);
+    });
+  };
+  const workflow::TokenRequest& wanted = *plan_.step(step).token;
+  host_.options.token_source(*facts_.principal, facts_.workflow, wanted, std::move(told));
+}
+
+void Run::told_token(std::size_t step, const Result<Secret>& token) {
+  record_token(step, token);
+  if (!plan_.may_run(step)) return conclude(step, {Kind::canceled, 0, {}}, "canceled");
+  const auto taken = take_token(step, token);
+  if (!taken) return not_launched(step, taken.error().message);
+  launch(step);
 }
 
 Result<> Run::take_token(std::size_t step, const Result<Secret>& token) {
