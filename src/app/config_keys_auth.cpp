@@ -55,9 +55,7 @@ Key grants(std::string name, At at, std::string description) {
     for (const std::string& item : values) {
       const std::size_t equals = item.rfind('=');
       if (equals == item.npos || equals == 0) return fail(Code::invalid, allowed);
-      std::string granted = item.substr(equals + 1);
-      std::replace(granted.begin(), granted.end(), '+', ' ');
-      Values scopes = split_list(granted);
+      Values scopes = split_sum(item.substr(equals + 1));
       if (scopes.empty() || !check_scope_names(scopes)) return fail(Code::invalid, allowed);
       all.push_back({item.substr(0, equals), std::move(scopes)});
     }
@@ -224,9 +222,7 @@ Key exchange_audiences() {
       const std::size_t equals = item.rfind('=');
       identity::ExchangeRule rule{item.substr(0, equals), {}};
       if (equals != item.npos) {
-        std::string names = item.substr(equals + 1);
-        std::replace(names.begin(), names.end(), '+', ' ');
-        rule.workflows = split_list(names);
+        rule.workflows = split_sum(item.substr(equals + 1));
         const bool good = !rule.workflows.empty() &&
                           std::ranges::all_of(rule.workflows, workflow::is_workflow_name);
         if (!good) return fail(Code::invalid, allowed);

@@ -19,9 +19,7 @@ Key scope_map() {
       if (equals == 0 || equals == item.npos || equals + 1 == item.size()) {
         return fail(Code::invalid, allowed);
       }
-      std::string grants = item.substr(equals + 1);
-      std::replace(grants.begin(), grants.end(), '+', ' ');
-      rules.rules.push_back({item.substr(0, equals), split_list(grants)});
+      rules.rules.push_back({item.substr(0, equals), split_sum(item.substr(equals + 1))});
     }
     draft.config.identity.scope_rules = std::move(rules);
     return {};

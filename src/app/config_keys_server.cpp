@@ -97,6 +97,11 @@ void add_server_limits(std::vector<Key>& t) {
 
 }  // namespace
 
+Values split_sum(std::string text) {
+  std::replace(text.begin(), text.end(), '+', ' ');
+  return split_list(text);
+}
+
 Result<> check_scope_names(const Values& names) {
   if (std::all_of(names.begin(), names.end(), is_scope_name)) return {};
   return fail(Code::invalid, "scope names of RFC 6749 (no quotes, no spaces)");

@@ -176,6 +176,8 @@ using D = Draft;
 
 // RFC 6749 §3.3: visible characters but quotes and backslashes.
 Result<> check_scope_names(const Values& names);
+// "one+two": what join(names, "+") makes.
+Values split_sum(std::string text);
 
 template <class At>
 Key scope_names(std::string name, At at, std::string description) {
