@@ -67,7 +67,7 @@ class BatchSlot final : public http::Responder::Impl {
     ASSERT(false, "messages of a batch are answered together");
     return {};
   }
-  bool open() const override { return true; }
+  bool open() const override { return whole_->is_awaited(); }
   void post(std::function<void()> work) override { whole_->post(std::move(work)); }
 
  private:

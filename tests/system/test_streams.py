@@ -1,4 +1,6 @@
-"""Open event streams are bounded for each caller, each tenant and in all; who has too many is answered without."""
+"""Open event streams and calls under way are bounded for each caller, each tenant and in all; who has too many streams is
+answered without, and what is no longer wanted gives its place back."""
+import itertools
 import json
 import socket
 import struct
@@ -8,6 +10,7 @@ from harness import MODERN, Issuer, Server, until
 from test_protocol import META, Session, head_of, modern
 
 WISHES = {"notifications": {"toolsListChanged": True}}
+WAITS = {"name": "execute_workflow", "arguments": {"name": "slow", "wait": 600}}
 
 
 class Streams(unittest.TestCase):
@@ -74,17 +77,25 @@ class Calls(unittest.TestCase):
         self.server.ok(self.ada, "create_workflow", definition={"name": "slow", "steps": [
             {"name": "s", "command": f"while ! test -e {self.gate}; do sleep 0.05; done"}]})
 
-    def wait(self, accept, reset, **more):
-        """A call that waits ten minutes, sent on a connection of its own. Gives what closes it."""
-        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
-            "name": "execute_workflow", "arguments": {"name": "slow", "wait": 600}, "_meta": {
-                META + "protocolVersion": MODERN, META + "clientCapabilities": {}, **more}}})
-        lines = {"Host": "localhost", "Content-Length": len(body), "Accept": accept, "MCP-Protocol-Version": MODERN,
-                 "Mcp-Method": "tools/call", "Mcp-Name": "execute_workflow", **head_of(self.ada)}
+    def modern(self, accept, **meta):
+        """Headers and body of a call that waits ten minutes."""
+        meta = {META + "protocolVersion": MODERN, META + "clientCapabilities": {}, **meta}
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {**WAITS, "_meta": meta}}
+        return head_of(self.ada, **{"Accept": accept, "MCP-Protocol-Version": MODERN, "Mcp-Method": "tools/call",
+                                    "Mcp-Name": "execute_workflow"}), body
+
+    def batch(self):
+        session = Session(self.ada, "2025-03-26", of=self.server)
+        return session.head(Accept="application/json"), [{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": WAITS}]
+
+    def send(self, head, body, reset):
+        """On a connection of its own. Gives what closes it."""
+        body = json.dumps(body)
+        head = {"Host": "localhost", **head, "Content-Length": len(body)}
         peer = socket.create_connection(("127.0.0.1", self.server.port))
         if reset:
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        peer.sendall(("POST /mcp HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in lines.items()) + "\r\n" + body).encode())
+        peer.sendall(("POST /mcp HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in head.items()) + "\r\n" + body).encode())
         return peer.close
 
     def is_full(self):
@@ -94,13 +105,13 @@ class Calls(unittest.TestCase):
         return self.server.ok(self.ada, "list_executions", limit=100)["executions"]
 
     def test_a_client_that_is_gone_holds_no_place(self):
-        rows = {"json, reset": ("application/json", True, {}), "json, closed": ("application/json", False, {}),
-                "events, reset": ("application/json, text/event-stream", True, {"progressToken": "p"}),
-                "events, closed": ("application/json, text/event-stream", False, {"progressToken": "p"})}
-        for name, (accept, reset, more) in rows.items():
-            with self.subTest(name):
+        events = "application/json, text/event-stream"
+        rows = {"json": lambda: self.modern("application/json"), "events": lambda: self.modern(events, progressToken="p"),
+                "batch": self.batch}
+        for (name, make), reset in itertools.product(rows.items(), (True, False)):
+            with self.subTest(name, reset=reset):
                 before = len(self.runs())
-                closes = [self.wait(accept, reset, **more) for _ in "ab"]
+                closes = [self.send(*make(), reset) for _ in "ab"]
                 until(lambda: len(self.runs()) == before + 2)  # looking takes no place away from them
                 self.assertTrue(self.is_full())
                 for close in closes:
